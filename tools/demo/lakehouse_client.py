@@ -1,0 +1,132 @@
+"""The demo's data engineer: talks to the workspace through the unmodified databricks-sdk.
+
+Runs in the lakehouse environment with DATABRICKS_HOST and DATABRICKS_TOKEN set; each verb
+prints one JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
+from databricks.sdk.service import compute, jobs, sql
+
+from tools.demo.lakehouse_thread import WAREHOUSE
+
+PACKAGE = "odoo_databricks_lakehouse"
+JOB_MINUTES = 20
+
+
+def client() -> WorkspaceClient:
+    return WorkspaceClient(config=Config(http_timeout_seconds=60, retry_timeout_seconds=30))
+
+
+def upload(workspace: WorkspaceClient, volume: str, files: list[str]) -> dict:
+    """Put files into a Volume; a file of the same name is replaced."""
+    workspace.files.create_directory(volume)
+    for name in files:
+        with open(name, "rb") as content:
+            target = f"{volume}/{Path(name).name}"
+            workspace.files.upload(target, content, overwrite=True)
+    listed = list(workspace.files.list_directory_contents(volume))
+    return {"uploaded": len(files), "in_volume": len(listed)}
+
+
+def _task(key: str, entry_point: str, wheel: str, after: str | None = None) -> jobs.Task:
+    return jobs.Task(
+        task_key=key,
+        python_wheel_task=jobs.PythonWheelTask(package_name=PACKAGE, entry_point=entry_point),
+        libraries=[compute.Library(whl=wheel)],
+        depends_on=[jobs.TaskDependency(task_key=after)] if after else None,
+    )
+
+
+def ensure_jobs(workspace: WorkspaceClient, wheel: str) -> dict:
+    """Create the jobs of the packaged pipelines unless they are there; return their ids."""
+    wanted = {
+        "finance_medallion": [
+            _task("bronze", "ingest_bronze", wheel),
+            _task("silver", "build_silver", wheel, after="bronze"),
+            _task("gold", "build_gold", wheel, after="silver"),
+        ],
+        "train_nature_of_payment": [
+            _task("train", "train_nature_of_payment", wheel),
+            _task("deploy", "deploy", wheel, after="train"),
+        ],
+    }
+    known = {job.settings.name: job.job_id for job in workspace.jobs.list()}
+    for name, tasks in wanted.items():
+        if name not in known:
+            created = workspace.jobs.create(name=name, tasks=tasks, max_concurrent_runs=1)
+            known[name] = created.job_id
+    return {name: known[name] for name in wanted}
+
+
+def run_job(workspace: WorkspaceClient, job_id: int) -> dict:
+    """Run a job to its end; a failed task's own error text is part of the answer."""
+    started = time.monotonic()
+    run = workspace.jobs.run_now(job_id).result(timeout=timedelta(minutes=JOB_MINUTES))
+    answer = {
+        "run_id": run.run_id,
+        "state": run.state.result_state.value if run.state.result_state else None,
+        "seconds": round(time.monotonic() - started, 1),
+        "page": run.run_page_url,
+        "tasks": {},
+    }
+    for task in run.tasks or []:
+        output = workspace.jobs.get_run_output(task.run_id)
+        answer["tasks"][task.task_key] = {"logs": output.logs, "error": output.error}
+    return answer
+
+
+def query(workspace: WorkspaceClient, statement: str) -> list[dict]:
+    """Rows of a small query; every value is text or null."""
+    answer = workspace.statement_execution.execute_statement(
+        statement, WAREHOUSE, wait_timeout="50s"
+    )
+    if answer.status.state is not sql.StatementState.SUCCEEDED:
+        raise RuntimeError(f"{answer.status.state}: {answer.status.error}")
+    names = [column.name for column in answer.manifest.schema.columns]
+    return [dict(zip(names, row, strict=True)) for row in answer.result.data_array or []]
+
+
+def endpoint(workspace: WorkspaceClient, name: str) -> dict:
+    """State and served entities of a serving endpoint."""
+    found = workspace.serving_endpoints.get(name)
+    entities = found.config.served_entities if found.config else []
+    return {
+        "ready": found.state.ready.value,
+        "entities": [{"model": e.entity_name, "version": e.entity_version} for e in entities],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verb = verbs.add_parser("upload")
+    verb.add_argument("volume")
+    verb.add_argument("files", nargs="+")
+    verbs.add_parser("ensure-jobs").add_argument("wheel")
+    verbs.add_parser("run-job").add_argument("job_id", type=int)
+    verbs.add_parser("query").add_argument("statement")
+    verbs.add_parser("endpoint").add_argument("name")
+    arguments = vars(parser.parse_args())
+    function = {
+        "upload": upload,
+        "ensure-jobs": ensure_jobs,
+        "run-job": run_job,
+        "query": query,
+        "endpoint": endpoint,
+    }[arguments.pop("verb")]
+    json.dump(function(client(), **arguments), sys.stdout, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
