@@ -1,4 +1,8 @@
-"""The port of the addon: a copy, Odoo's ``upgrade_code`` on it, our rules, a last look."""
+"""The port of the addon: a copy, our rules on it, Odoo's ``upgrade_code``, a last look.
+
+Our rules come first: ``upgrade_code`` renames only the last ``tree`` of a line, which breaks
+``<tree>...</tree>`` written in one line, and after it line numbers are no longer the source's.
+"""
 
 from __future__ import annotations
 
@@ -59,12 +63,13 @@ def port(source: Path, target: Path, odoo: Odoo19) -> Ported:
     ):
         copy = Path(staging) / target.name
         shutil.copytree(source, copy, ignore=IGNORED)
-        rewritten = {str(Path(p).relative_to(target.name)) for p in _upgraded(odoo, staging, copy)}
-        rewritten |= apply_rules(copy)
+        apply_rules(copy)
+        upgrade_code(odoo, Path(staging), copy.name)
         check(copy)
-        files = sum(1 for path in copy.rglob("*") if path.is_file())
+        files = [path.relative_to(copy) for path in copy.rglob("*") if path.is_file()]
+        rewritten = [n for n in files if (copy / n).read_bytes() != (source / n).read_bytes()]
         _put(copy, target, Path(staging) / "previous")
-    return Ported(target, files, tuple(sorted(rewritten)))
+    return Ported(target, len(files), tuple(sorted(map(str, rewritten))))
 
 
 def apply_rules(addon: Path) -> set[str]:
@@ -150,13 +155,6 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise PortError(str(path), 1, f"not UTF-8: {error}") from error
-
-
-def _upgraded(odoo: Odoo19, staging: str, copy: Path) -> list[str]:
-    before = {path: path.read_bytes() for path in addon_files(copy)}
-    names = upgrade_code(odoo, Path(staging), copy.name)
-    # upgrade_code writes with the platform's newlines; a file it names may end up unchanged
-    return [n for n in names if before.get(Path(staging) / n) != (Path(staging) / n).read_bytes()]
 
 
 @contextmanager

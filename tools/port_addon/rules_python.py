@@ -184,7 +184,26 @@ def domains(text: str, place: Place) -> str:
     return _OSV_IMPORT.sub("from odoo.fields import Domain", source.result())
 
 
-def test_forms(text: str, place: Place) -> str:
+def sql_constraints(text: str, place: Place) -> str:
+    """Nothing to change: ``upgrade_code`` makes ``models.Constraint`` of literal constraints.
+
+    It stops without a file name at others, so these are refused here.
+    """
+    source = Source(text, place.path)
+    for node in source.nodes(ast.Assign):
+        if not any(isinstance(t, ast.Name) and t.id == "_sql_constraints" for t in node.targets):
+            continue
+        start = source.span(node)[0]
+        try:
+            ast.literal_eval(node.value)
+        except ValueError:
+            place.fail(text, start, "_sql_constraints must be literals")
+        if "]" in source.source(node.value)[:-1]:
+            place.fail(text, start, "_sql_constraints must hold no square bracket")
+    return text
+
+
+def form_imports(text: str, place: Place) -> str:
     """``Form`` comes from ``odoo.tests``."""
     return text.replace("from odoo.tests.common import Form\n", "from odoo.tests import Form\n")
 
@@ -198,5 +217,6 @@ RULES = (
     group_checks,
     access_checks,
     domains,
-    test_forms,
+    sql_constraints,
+    form_imports,
 )

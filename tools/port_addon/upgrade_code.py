@@ -36,8 +36,8 @@ class Odoo19:
         return {**os.environ, "PYTHONPATH": str(self.pythonpath), "ODOO_RC": os.devnull}
 
 
-def upgrade_code(odoo: Odoo19, folder: Path, addon: str, seconds: int = 120) -> list[str]:
-    """Rewrite ``folder/addon`` in place and return the paths of the files that changed.
+def upgrade_code(odoo: Odoo19, folder: Path, addon: str, seconds: int = 120) -> None:
+    """Rewrite ``folder/addon`` in place.
 
     Raises UpgradeCodeError when Odoo cannot be run or a script of it fails.
     """
@@ -56,4 +56,3 @@ def upgrade_code(odoo: Odoo19, folder: Path, addon: str, seconds: int = 120) -> 
         raise UpgradeCodeError(f"upgrade_code of Odoo 19 did not run: {error}") from error
     if done.returncode != 0:
         raise UpgradeCodeError(f"upgrade_code of Odoo 19 failed:\n{done.stderr.strip()}")
-    return sorted(str(Path(line).relative_to(folder)) for line in done.stdout.splitlines() if line)
