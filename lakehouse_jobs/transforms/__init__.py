@@ -1,0 +1,1 @@
+"""Pure `DataFrame -> DataFrame` functions; nothing here reads or writes."""

@@ -1,0 +1,148 @@
+"""Withholding of vendor bill lines, by joining the rule table of bir_rules.
+
+The same answers as `bir_rules.derive`, from facts that the lakehouse knows: the ledger's earlier
+payments to a supplier in the year, its documents in this and the previous year. What these do not
+decide (a lower rate needs a sworn declaration) is left out, not guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from bir_rules import decision_rows, thresholds
+
+from .fields import case
+from .values import MONEY, money, on_or_after
+
+DECISIONS_DDL = (
+    "nature string, payee_kind string, payor_kind string, variant string, atc string, "
+    "form string, rate decimal(9,4), rate_share decimal(11,6), valid_from date, valid_to date"
+)
+_KEYS = ("nature", "payee_kind", "payor_kind")
+
+
+def decisions(spark: SparkSession) -> DataFrame:
+    """The withholding rows of bir_rules; `rate` in percent, `rate_share` as a share of one."""
+    rows = []
+    for row in decision_rows():
+        values = {**row, "rate_share": row["rate"], "valid_to": row["valid_to"] or "9999-12-31"}
+        rows.append(tuple(values[name] for name in _names()))
+    frame = spark.createDataFrame(rows, ", ".join(f"{name} string" for name in _names()))
+    share = F.col("rate_share").cast("decimal(9,4)") * F.lit("0.01").cast("decimal(3,2)")
+    return frame.withColumns(
+        {
+            "rate": F.col("rate").cast("decimal(9,4)"),
+            "rate_share": share.cast("decimal(11,6)"),
+            "valid_from": F.col("valid_from").cast("date"),
+            "valid_to": F.col("valid_to").cast("date"),
+        }
+    )
+
+
+def _names() -> list[str]:
+    return [column.split()[0] for column in DECISIONS_DDL.split(", ")]
+
+
+def bill_lines(silver: DataFrame) -> DataFrame:
+    """Peso lines of vendor bills whose nature is coded: the lines that rules can speak of.
+
+    Expenses are left out: an employee who is paid back is not the payee of the income.
+    """
+    return silver.where(
+        (F.col("document_kind") == "vendor_bill")
+        & F.col("nature_of_payment").isNotNull()
+        & (F.col("currency") == "PHP")
+    )
+
+
+def facts(silver: DataFrame) -> DataFrame:
+    """`bill_lines` with regular_supplier, year_to_date and paid_this_year.
+
+    regular_supplier: six or more documents of the supplier in this or the previous year.
+    year_to_date: pesos net of VAT on earlier lines of the year (by date, document, line).
+    """
+    payee = ("company_code", "vendor_key")
+    bills = silver.where((F.col("document_kind") == "vendor_bill") & (F.col("currency") == "PHP"))
+    yearly = (
+        bills.groupBy(*payee, F.year("document_date").alias("year"))
+        .agg(F.countDistinct("document_no").alias("documents"))
+        .where(F.col("documents") >= _transactions())
+    )
+    regular = (
+        yearly.select(*payee, "year")
+        .unionAll(yearly.select(*payee, (F.col("year") + 1).cast("int").alias("year")))
+        .distinct()
+        .withColumn("regular_supplier", F.lit(True))
+    )
+    earlier = (
+        Window.partitionBy(*payee, "year")
+        .orderBy("document_date", "document_no", "line_no")
+        .rowsBetween(Window.unboundedPreceding, -1)
+    )
+    lines = bills.withColumn("year", F.year("document_date")).withColumn(
+        "year_to_date", F.coalesce(F.sum("amount_net").over(earlier), F.lit("0")).cast(MONEY)
+    )
+    lines = bill_lines(lines)
+    return lines.join(regular, [*payee, "year"], "left").withColumn(
+        "regular_supplier", F.coalesce("regular_supplier", F.lit(False))
+    )
+
+
+def _transactions() -> int:
+    rows = [row for row in thresholds() if row.code == "regular_supplier_transactions"]
+    return int(rows[-1].amount)
+
+
+def _threshold(code: str) -> Column:
+    """The amount that holds for payee_kind on document_date; null where none does."""
+    branches = []
+    for row in thresholds():
+        if row.code != code:
+            continue
+        holds = on_or_after(row.valid_from)
+        if row.valid_to is not None:
+            holds = holds & ~on_or_after(row.valid_to + timedelta(days=1))
+        if row.payee_kind != "any":
+            holds = holds & (F.col("payee_kind") == row.payee_kind)
+        branches.append((holds, F.lit(str(row.amount)).cast(MONEY)))
+    return case(branches)
+
+
+def variant_holds(variants: Sequence[str] = ()) -> Column:
+    """Whether the joined row's variant is known to hold for the line; unknown counts as no."""
+    net, before = F.col("amount_net"), F.col("year_to_date")
+    registered = F.col("vat_status").isin("vat_registered", "zero_rated")
+    higher = (F.col("payee_kind") == "individual") & registered
+    large = F.col("regular_supplier") | (net >= _threshold("single_purchase"))
+    tests = {
+        "standard": F.lit(True),
+        "higher": higher,
+        "over_threshold": before >= _threshold("agricultural_year_total"),
+        "regular_or_large": large,
+    }
+    chosen = variants or tuple(tests)
+    return F.coalesce(
+        case([(F.col("variant") == name, tests[name]) for name in chosen]), F.lit(False)
+    )
+
+
+def ewt_lines(silver: DataFrame, rules: DataFrame) -> DataFrame:
+    """One row for each bill line on which tax is known to be withheld: atc, form, rate, tax.
+
+    `rules`: frame of `decisions`. tax = net x rate, rounded half up per line.
+    """
+    lines = facts(silver).withColumnRenamed("nature_of_payment", "nature")
+    joined = lines.join(F.broadcast(rules), list(_KEYS)).where(
+        (F.col("document_date") >= F.col("valid_from"))
+        & (F.col("document_date") <= F.col("valid_to"))
+        & variant_holds()
+    )
+    return joined.select(
+        "line_key", "company_code", "document_no", "line_no", "document_date", "vendor_key",
+        "vendor_name", "vendor_tin", "currency", "amount_net", "atc", "form", "rate",
+        money(F.col("amount_net") * F.col("rate_share")).alias("tax"),
+    )  # fmt: skip
