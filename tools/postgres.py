@@ -74,8 +74,11 @@ class Cluster:
         """Run one statement over TCP; rows as text, columns separated by `|`."""
         url = f"postgresql://{user}@127.0.0.1:{port}/{database}"
         env = {**os.environ, "PGPASSWORD": self.password}
-        command = [BIN / "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", sql]
-        answer = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+        command = [BIN / "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", url, "-f", "-"]
+        # by standard input: a command line can be read by everybody on the machine
+        answer = subprocess.run(
+            command, input=sql, capture_output=True, text=True, env=env, check=False
+        )
         if answer.returncode:
             raise StepFailed(answer.stderr.strip(), self.log)
         return answer.stdout.strip()

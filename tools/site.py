@@ -101,7 +101,7 @@ class Site:
         return bool(found)
 
     def copy_database(self, source: str, target: str) -> None:
-        """Copy a database nobody is connected to, with its filestore (or pages lack their assets)."""
+        """Copy a database nobody is connected to, with its filestore: pages need its assets."""
         self.sql(f'drop database if exists "{target}"', "postgres")
         self.sql(f'create database "{target}" template "{source}"', "postgres")
         filestore = self.home / "odoo" / "filestore"

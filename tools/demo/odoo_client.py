@@ -25,17 +25,20 @@ class OdooClient:
             raise StepFailed(f"Odoo refuses the login '{login}' for database '{database}'")
 
     def call(self, model: str, method: str, args: list, **kwargs: Any) -> Any:
-        return self._send(
-            "object",
-            "execute_kw",
-            self.database,
-            self.uid,
-            self.password,
-            model,
-            method,
-            args,
-            kwargs,
-        )
+        user = (self.database, self.uid, self.password)
+        return self._send("object", "execute_kw", *user, model, method, args, kwargs)
+
+    def count(self, model: str, domain: list) -> int:
+        """Number of records that meet the domain, over all companies of the user."""
+        companies = self.call("res.company", "search", [[]])
+        context = {"allowed_company_ids": companies}
+        return self.call(model, "search_count", [domain], context=context)
+
+    def record(self, xmlid: str) -> int:
+        """Database id of an external id."""
+        module, name = xmlid.split(".")
+        domain = [("module", "=", module), ("name", "=", name)]
+        return self.call("ir.model.data", "search_read", [domain], fields=["res_id"])[0]["res_id"]
 
     def _send(self, service: str, method: str, *args: Any) -> Any:
         body = {

@@ -10,10 +10,13 @@ from tools.demo import lakehouse_thread
 from tools.demo.odoo_client import OdooClient
 from tools.demo.report import Report, check
 from tools.site import Site
-from tools.steps import step
+from tools.steps import StepFailed, step
 
 MODULES = "odoo_databricks"
 COMPANIES = paths.ROOT / "lakehouse_jobs" / "generator" / "companies.json"
+VIEW_MODEL = "lakehouse.vendor.spend.monthly"
+PIPELINE_CRON = "odoo_databricks.databricks_pipeline_cron"
+ENDED_BADLY = ("failed", "canceled")
 POLL_SECONDS = 2
 RUN_SECONDS = 300
 
@@ -69,7 +72,6 @@ def set_up(site: Site) -> None:
 
 def walk(site: Site, report: Report) -> None:
     odoo = OdooClient(site.odoo_url, site.state["database"], "admin", site.state["odoo_password"])
-    odoo.companies = odoo.call("res.company", "search", [[]])
     _bills(odoo, report)
     _view(site, odoo, report)
     _proposal(odoo, report)
@@ -78,6 +80,85 @@ def walk(site: Site, report: Report) -> None:
 
 def _bills(odoo: OdooClient, report: Report) -> None:
     with report.row("vendor bills from the same exports") as row:
-        row.rows = odoo.call("account.move", "search_count", [[("move_type", "=", "in_invoice")]])
+        row.rows = odoo.count("account.move", [("move_type", "=", "in_invoice")])
         row.where = "Accounting > Vendors > Bills"
         check(row.rows > 0, "there is no vendor bill")
+
+
+def _view(site: Site, odoo: OdooClient, report: Report) -> None:
+    """The rows that Odoo shows are those of the gold table, or are counted as rejected."""
+    with report.row("lakehouse view refreshed: vendor spend by month") as row:
+        view = odoo.call("lakehouse.view", "search", [[("model_name", "=", VIEW_MODEL)]])
+        odoo.call("lakehouse.view", "action_refresh", [view])
+        names = ["state", "last_error", "rejected_count"]
+        found = odoo.call("lakehouse.view", "read", [view, names])[0]
+        check(found["state"] == "ok", f"the refresh says: {found['last_error']}")
+        row.rows = odoo.count(VIEW_MODEL, [])
+        row.where = "Lakehouse > Reporting > Vendor Spend"
+        gold = lakehouse_thread.count(site, "main.gold.vendor_spend_monthly")
+        check(
+            row.rows + found["rejected_count"] == gold,
+            f"{row.rows} rows and {found['rejected_count']} rejected, but {gold} in gold",
+        )
+
+
+def _proposal(odoo: OdooClient, report: Report) -> None:
+    """One bill gets proposals from the served model; what is certain is accepted."""
+    with report.row("BIR proposals on one bill, certain ones accepted") as row:
+        kept = odoo.call("bir.prediction", "search_read", [[]], fields=["move_id"], limit=1)
+        move = kept[0]["move_id"][0] if kept else _auto_fill(odoo)
+        row.rows = odoo.count("bir.prediction", [("move_id", "=", move)])
+        by_model = [("move_id", "=", move), ("served_entity", "!=", False)]
+        check(odoo.count("bir.prediction", by_model) > 0, "no proposal came from the served model")
+        decided = [("move_id", "=", move), ("decision", "=", "accept")]
+        check(odoo.count("bir.prediction", decided) > 0, "nothing was accepted")
+        row.where = f"{odoo.url}, bill {move}, tab BIR"
+
+
+def _auto_fill(odoo: OdooClient) -> int:
+    """Ask for proposals on the newest bill that has some certain ones; return its id."""
+    waiting = [("move_type", "=", "in_invoice"), ("bir_state", "=", "to_review")]
+    for move in odoo.call("account.move", "search", [waiting], limit=5):
+        action = odoo.call("account.move", "action_bir_autofill", [[move]])
+        wizard = [action["res_id"]]
+        banner = odoo.call("bir.autofill.wizard", "read", [wizard, ["banner"]])[0]["banner"]
+        check(not banner, f"the wizard says: {banner}")
+        odoo.call("bir.autofill.wizard", "action_accept_certain", [wizard])
+        odoo.call("bir.autofill.wizard", "action_apply", [wizard])
+        if odoo.count("bir.prediction", [("move_id", "=", move), ("decision", "=", "accept")]):
+            return move
+    raise StepFailed("none of five bills got a proposal that is certain")
+
+
+def _scheduled_run(odoo: OdooClient, report: Report) -> None:
+    """The scheduled action finds the pipeline due, submits its job and follows it to its end."""
+    with report.row("pipeline run by Odoo's scheduled action") as row:
+        runs = [("reason", "=", "schedule"), ("state", "=", "succeeded")]
+        if not odoo.count("databricks.pipeline.run", runs):
+            _wait_for_scheduled_run(odoo)
+        names = ["remote_run_id", "run_page_url"]
+        run = odoo.call("databricks.pipeline.run", "search_read", [runs], fields=names, limit=1)[0]
+        row.rows, row.where = f"run {run['remote_run_id']}", run["run_page_url"]
+
+
+def _wait_for_scheduled_run(odoo: OdooClient) -> None:
+    pipeline = odoo.call("databricks.pipeline", "search", [[]], limit=1)
+    due = {"scheduled": True, "next_run": "2020-01-01 00:00:00"}
+    odoo.call("databricks.pipeline", "write", [pipeline, due])
+    cron = odoo.record(PIPELINE_CRON)
+    deadline = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < deadline:
+        odoo.call("ir.cron", "method_direct_trigger", [[cron]])
+        found = odoo.call(
+            "databricks.pipeline.run",
+            "search_read",
+            [[("reason", "=", "schedule")]],
+            fields=["state", "error"],
+            limit=1,
+        )
+        check(bool(found), "the scheduled action submitted nothing")
+        if found[0]["state"] == "succeeded":
+            return
+        check(found[0]["state"] not in ENDED_BADLY, f"the run {found[0]}")
+        time.sleep(POLL_SECONDS)
+    raise StepFailed(f"the scheduled run did not end within {RUN_SECONDS} s")
