@@ -12,6 +12,18 @@
         "security/lakehouse_groups.xml",
         "security/bir_groups.xml",
         "security/ir.model.access.csv",
+        "security/bir_prediction_security.xml",
         "views/odoo_databricks_menus.xml",
+        "views/bir_account_move_views.xml",
+        "views/bir_prediction_views.xml",
+        "views/bir_partner_company_views.xml",
+        "views/bir_menus.xml",
+        "wizard/bir_autofill_wizard_views.xml",
+        "wizard/bir_reopen_wizard_views.xml",
     ],
+    "assets": {
+        "web.assets_backend": [
+            "odoo_databricks/static/src/bir/*",
+        ],
+    },
 }

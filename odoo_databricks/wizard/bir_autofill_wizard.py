@@ -1,0 +1,300 @@
+from odoo import _, api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import formatLang
+
+from ..lib import bir_rules
+from ..models.bir_terms import MODEL_OUTPUTS, NO_ATC, NUMBERS, TERMS
+from .bir_autofill_wizard_line import BY_A_PERSON
+
+
+class BirAutofillWizard(models.TransientModel):
+    """The review of one bill: proposals of the model, the rules and the books, field by field."""
+
+    _name = "bir.autofill.wizard"
+    _description = "Auto-fill BIR Fields"
+    _rec_name = "move_id"
+
+    move_id = fields.Many2one("account.move", string="Bill", required=True, ondelete="cascade")
+    company_id = fields.Many2one(related="move_id.company_id")
+    partner_id = fields.Many2one(related="move_id.partner_id")
+    payor_kind = fields.Selection(related="company_id.bir_payor_kind")
+    line_ids = fields.One2many("bir.autofill.wizard.line", "wizard_id", string="Fields")
+    banner = fields.Char(help="Why the model did not answer, and what to do about it.")
+    notice = fields.Char(help="What the last step left undone.")
+    demo_data = fields.Boolean(help="The served model was trained on generated rows.")
+    served_entity = fields.Char(string="Served Model")
+    rules_warning = fields.Char()
+    certain_count = fields.Integer(compute="_compute_counts")
+    open_count = fields.Integer(compute="_compute_counts")
+    decided_count = fields.Integer(compute="_compute_counts")
+    field_count = fields.Integer(compute="_compute_counts")
+
+    @api.depends(
+        "line_ids.decision",
+        "line_ids.proposed_value",
+        "line_ids.edit_value",
+        "line_ids.applies",
+        "line_ids.locked",
+    )
+    def _compute_counts(self):
+        for wizard in self:
+            rows = wizard.line_ids.filtered(lambda row: row.field_name and row.applies)
+            wizard.certain_count = len(rows.filtered(lambda row: row._is_certain()))
+            wizard.open_count = len(rows.filtered(lambda row: row._is_open()))
+            wizard.decided_count = len(rows.filtered("decision"))
+            wizard.field_count = len(rows)
+
+    @api.onchange("line_ids")
+    def _onchange_line_ids(self):
+        self._recompute_rows()
+
+    def _recompute_rows(self):
+        """What the rules derive follows the natures as they are decided on this screen."""
+        for rows in self._rows_by_bill_line().values():
+            rows._recompute()
+
+    def _rows_by_bill_line(self):
+        groups = {}
+        for row in self.line_ids.filtered("field_name"):
+            key = row.move_line_id._origin.id
+            groups[key] = groups.get(key, row.browse()) | row
+        return groups
+
+    # -- opening -------------------------------------------------------------------------------
+
+    def _open(self, move):
+        """Ask for proposals for all lines of the bill and show them."""
+        # First, so that no row is locked while the endpoint is waited for.
+        answer = self.env["bir.predictor"]._predict(move._bir_lines())
+        wizard = self.create({"move_id": move.id})
+        wizard._fill(answer)
+        return wizard._action()
+
+    def _action(self):
+        return {
+            "type": "ir.actions.act_window",
+            "name": _("Auto-fill BIR Fields: %s", self.move_id.display_name),
+            "res_model": self._name,
+            "res_id": self.id,
+            "view_mode": "form",
+            "target": "new",
+            "context": {"dialog_size": "extra-large"},
+        }
+
+    def _fill(self, answer):
+        self.ensure_one()
+        lines = self.move_id._bir_lines()
+        own = bir_rules.fingerprint()
+        self.write(
+            {
+                "banner": answer.banner,
+                "demo_data": answer.training_data == "generated",
+                "served_entity": answer.served_entity,
+                "rules_warning": answer.rules_fingerprint
+                and answer.rules_fingerprint != own
+                and _("The served model was built with another version of the rules."),
+            }
+        )
+        values = []
+        for number, line in enumerate(lines, start=1):
+            values += self._section(line, number) + [
+                self._row(line, term, number, index, answer) for index, term in enumerate(TERMS)
+            ]
+        self.line_ids = self.line_ids.create(values)
+        self._recompute_rows()
+        self._preset_decisions()
+        self._recompute_rows()
+        self._keep_predictions(answer)
+
+    def _section(self, line, number):
+        currency = line.currency_id
+        text = _(
+            "%(number)s. %(text)s",
+            number=number,
+            text=line.name or _("line without text"),
+        )
+        amount = formatLang(self.env, line.price_subtotal, currency_obj=currency)
+        base = {"wizard_id": self.id, "sequence": number * 100, "display_type": "line_section"}
+        return [{**base, "name": f"{text}  ·  {amount}", "move_line_id": line.id}]
+
+    def _row(self, line, term, number, index, answer):
+        label = line.fields_get([term.name], ["string"])[term.name]["string"]
+        row = {
+            "wizard_id": self.id,
+            "sequence": number * 100 + index + 1,
+            "name": label,
+            "move_line_id": line.id,
+            "field_name": term.name,
+            "required": term.required,
+            "floor": self.company_id._bir_floor(term.kind),
+            "snapshot": line._bir_value(term.name) or False,
+            "choices": self._choices(line, term),
+            "locked": (line.bir_decisions or {}).get(term.name) in BY_A_PERSON,
+        }
+        if term.origin == "model":
+            row.update(self._raw_proposal(line, term, row["floor"], answer))
+        return row
+
+    def _choices(self, line, term):
+        field = line.fields_get([term.name], ["selection"])[term.name]
+        return [list(pair) for pair in field.get("selection", [])]
+
+    def _raw_proposal(self, line, term, floor, answer):
+        """The model's value, or what people decided before where the model does not reach."""
+        said = answer.values.get(line.id, {}).get(MODEL_OUTPUTS[term.name])
+        precedent = self.env["bir.rule.engine"]._from_books(line, term.name)
+        result = {
+            "reference_value": precedent and precedent.value,
+            "raw_value": said and said.value,
+            "raw_confidence": said and said.confidence or 0.0,
+            "raw_source": "model" if said else False,
+            "raw_reason": said and said.reason or answer.missing_reason,
+        }
+        good = said and said.value and said.confidence >= floor
+        if not good and precedent and precedent.exact:
+            result.update(
+                raw_value=precedent.value,
+                # People decided it for this very text.
+                raw_confidence=1.0,
+                raw_source="books",
+                raw_reason=precedent.reason,
+            )
+        elif precedent and said:
+            result["raw_reason"] = _(
+                "%(said)s; books: %(books)s", said=said.reason, books=precedent.reason
+            )
+        return result
+
+    def _preset_decisions(self):
+        """What a person set stays; what was accepted before is still accepted."""
+        for row in self.line_ids.filtered("field_name"):
+            if row.field_name in MODEL_OUTPUTS:
+                row.reference_display = row._display(row.reference_value)
+            row.current_display = row._display(row.snapshot)
+            if row.locked:
+                row.decision = "keep"
+            elif row.snapshot:
+                row.decision = "accept" if row.snapshot == row.proposed_value else False
+
+    def _keep_predictions(self, answer):
+        for row in self.line_ids.filtered("field_name"):
+            row.prediction_id = row._keep_prediction(answer.record_values())
+
+    # -- deciding ------------------------------------------------------------------------------
+
+    def action_accept_certain(self):
+        """Accept every open field whose proposal is at or above its floor."""
+        self.ensure_one()
+        self._recompute_rows()
+        # Accepting a nature makes what follows from it certain, hence the second round.
+        for _round in range(2):
+            self.line_ids.filtered(lambda row: row._is_certain()).decision = "accept"
+            self._recompute_rows()
+        return self._action()
+
+    def action_apply(self):
+        """Write the decided fields to the bill; what is undecided stays open."""
+        self.ensure_one()
+        conflicts = self._apply()
+        if not conflicts:
+            return {"type": "ir.actions.act_window_close"}
+        return self._reopen_with(conflicts)
+
+    def action_submit(self):
+        self.ensure_one()
+        self._recompute_rows()
+        still_open = self.line_ids.filtered(lambda row: row._is_open())
+        if still_open:
+            raise UserError(
+                _(
+                    "Decide on these required fields before you submit:\n%s",
+                    "\n".join(
+                        f"{row.move_line_id.name or _('line without text')}: {row.name}"
+                        for row in still_open
+                    ),
+                )
+            )
+        conflicts = self._apply()
+        if conflicts:
+            return self._reopen_with(conflicts)
+        self.move_id.action_bir_submit()
+        return {"type": "ir.actions.act_window_close"}
+
+    def _reopen_with(self, conflicts):
+        """Show the bill as it is now, and say what was not written."""
+        for row in self.line_ids.filtered("field_name"):
+            row.snapshot = row.move_line_id._bir_value(row.field_name) or False
+            row.current_display = row._display(row.snapshot)
+            if row in conflicts:
+                row.locked = True
+                row.decision = "keep"
+        self._recompute_rows()
+        self.notice = _(
+            "Not written, because changed by a person since the proposals were made: %s",
+            ", ".join(f"{row.move_line_id.name or ''} / {row.name}" for row in conflicts),
+        )
+        return self._action()
+
+    def _apply(self):
+        """Write decisions; returns the rows that were not written since a person changed them."""
+        self.move_id._bir_lines()._bir_check_open()
+        self._recompute_rows()
+        conflicts = self.line_ids.browse()
+        counts = {}
+        for rows in self._rows_by_bill_line().values():
+            decided = rows.filtered(lambda row: row.decision and row.applies)
+            changed = decided.filtered(lambda row: row._changed_since_request())
+            conflicts |= changed
+            for row in changed:
+                row._decide_prediction("conflict", row.move_line_id._bir_value(row.field_name))
+            decided -= changed
+            self._write_line(rows, decided)
+            for row in decided:
+                counts[row.decision] = counts.get(row.decision, 0) + 1
+        if counts:
+            self.move_id.message_post(
+                body=_(
+                    "BIR fields: %(accept)s accepted, %(edit)s edited, %(keep)s kept.",
+                    accept=counts.get("accept", 0),
+                    edit=counts.get("edit", 0),
+                    keep=counts.get("keep", 0),
+                )
+            )
+        return conflicts
+
+    def _write_line(self, rows, decided):
+        line = rows.move_line_id
+        decisions = dict(line.bir_decisions or {})
+        values = {}
+        for row in decided:
+            final = row._final_value(strict=True)
+            decisions[row.field_name] = row.decision
+            row._decide_prediction(row.decision, final)
+            if row.decision == "keep":
+                continue
+            if row.field_name == "bir_atc":
+                values.update(self._withholding_values(final))
+            else:
+                values[row.field_name] = (
+                    float(final or 0) if row.field_name in NUMBERS else final or False
+                )
+            if final is None:
+                decisions.pop(row.field_name)
+        if values.get("bir_withholding") == "nothing":
+            # What an earlier ATC left behind has no meaning any more.
+            for name in ("bir_rate", "bir_tax_withheld"):
+                decisions.pop(name, None)
+        if decided:
+            line.with_context(bir_decision=True).write({**values, "bir_decisions": decisions})
+        if {"bir_atc", "bir_rate"} & set(decided.mapped("field_name")):
+            line._bir_apply_atc_tax()
+
+    def _withholding_values(self, atc):
+        if atc == NO_ATC:
+            return {
+                "bir_withholding": "nothing",
+                "bir_atc": False,
+                "bir_rate": 0,
+                "bir_tax_withheld": 0,
+            }
+        return {"bir_withholding": "withheld" if atc else False, "bir_atc": atc or False}
