@@ -252,6 +252,8 @@ def _network(error: BaseException, text: str, origin: str) -> WorkspaceError | N
         if _NO_NAME.search(text):
             return WrongHost("the host name is not known", origin=origin)
         return Unreachable("no connection to the workspace", origin=origin)
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return Unreachable("the connection broke while the answer came", origin=origin)
     if isinstance(error, requests.RequestException):
         return WrongHost(f"the URL cannot be called: {text}", origin=origin)
     return None

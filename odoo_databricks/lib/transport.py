@@ -171,10 +171,17 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def _read(self, response: requests.Response) -> None:
         """Reads the body under the deadline: a server that drips bytes defeats a read time-out."""
-        with _cut_after(response, self._transport.remaining()):
-            response.content  # noqa: B018 - keeps the body in the response
+        too_late = requests.ReadTimeout("the answer did not end in time")
+        try:
+            with _cut_after(response, self._transport.remaining()):
+                response.content  # noqa: B018 - keeps the body in the response
+        except requests.RequestException:
+            if self._transport.remaining() <= 0:
+                raise too_late from None
+            raise
+        # urllib3 1.26 takes a body that ends early for a whole one.
         if self._transport.remaining() <= 0:
-            raise requests.ReadTimeout("the answer did not end in time")
+            raise too_late
 
     def _failed(self, request, response, error, attempt, started) -> CallRecord:
         return CallRecord(
