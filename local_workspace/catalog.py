@@ -1,0 +1,118 @@
+"""Which catalogs, schemas and tables exist: the tables folder is the only truth.
+
+A schema is a folder ``<tables>/<catalog>/<schema>``; a table is a folder in it that holds a
+``_delta_log``. Names are lower case, as Unity Catalog stores them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from pathlib import Path
+
+_NAME = re.compile(r"[a-z0-9_][a-z0-9_\- ]{0,254}$")
+
+
+class CatalogError(Exception):
+    """A name that cannot be used or does not exist; carries the SQL error class and SQLSTATE."""
+
+    def __init__(self, error_class: str, sql_state: str, message: str) -> None:
+        super().__init__(f"[{error_class}] {message} SQLSTATE: {sql_state}")
+        self.error_class = error_class
+        self.sql_state = sql_state
+
+
+class Catalog:
+    """Names and places below one tables folder."""
+
+    def __init__(self, root: Path, default: str) -> None:
+        self.root = root
+        self.default = default
+
+    def catalogs(self) -> list[str]:
+        return sorted(entry.name for entry in self.root.iterdir() if _is_name(entry))
+
+    def schemas(self, catalog: str) -> list[str]:
+        folder = self.root / checked(catalog)
+        if not folder.is_dir():
+            raise CatalogError(
+                "NO_SUCH_CATALOG_EXCEPTION", "42704", f"Catalog '{catalog}' was not found."
+            )
+        return sorted(entry.name for entry in folder.iterdir() if _is_name(entry))
+
+    def tables(self, catalog: str, schema: str) -> list[str]:
+        folder = self.schema_folder(catalog, schema)
+        return sorted(
+            entry.name
+            for entry in folder.iterdir()
+            if _is_name(entry) and (entry / "_delta_log").is_dir()
+        )
+
+    def all_tables(self) -> dict[tuple[str, str, str], Path]:
+        """Every table as (catalog, schema, table) -> its Delta folder."""
+        found = {}
+        for catalog in self.catalogs():
+            for schema in self.schemas(catalog):
+                for table in self.tables(catalog, schema):
+                    found[catalog, schema, table] = self.root / catalog / schema / table
+        return found
+
+    def all_schemas(self) -> list[tuple[str, str]]:
+        return [(catalog, schema) for catalog in self.catalogs() for schema in self.schemas(catalog)]
+
+    def schema_folder(self, catalog: str, schema: str) -> Path:
+        folder = self.root / checked(catalog) / checked(schema)
+        if not folder.is_dir():
+            raise CatalogError(
+                "SCHEMA_NOT_FOUND", "42704", f"The schema `{catalog}`.`{schema}` cannot be found."
+            )
+        return folder
+
+    def table_folder(self, catalog: str, schema: str, table: str) -> Path:
+        folder = self.schema_folder(catalog, schema) / checked(table)
+        if not (folder / "_delta_log").is_dir():
+            raise CatalogError(
+                "TABLE_OR_VIEW_NOT_FOUND",
+                "42P01",
+                f"The table or view `{catalog}`.`{schema}`.`{table}` cannot be found.",
+            )
+        return folder
+
+    def create_schema(self, catalog: str, schema: str, if_not_exists: bool) -> None:
+        self.schemas(catalog)
+        folder = self.root / checked(catalog) / checked(schema)
+        try:
+            folder.mkdir()
+        except FileExistsError as error:
+            if not if_not_exists:
+                text = f"Cannot create schema `{schema}` because it already exists."
+                raise CatalogError("SCHEMA_ALREADY_EXISTS", "42P06", text) from error
+
+    def drop_schema(self, catalog: str, schema: str, cascade: bool) -> None:
+        folder = self.schema_folder(catalog, schema)
+        if any(folder.iterdir()) and not cascade:
+            text = f"Cannot drop schema `{schema}`: it contains tables; use CASCADE."
+            raise CatalogError("SCHEMA_NOT_EMPTY", "2BP01", text)
+        self._remove(folder)
+
+    def drop_table(self, catalog: str, schema: str, table: str) -> None:
+        self._remove(self.table_folder(catalog, schema, table))
+
+    def _remove(self, folder: Path) -> None:
+        # Renamed first: the name is free at once and a crash leaves no half table in the catalog.
+        gone = self.root / f".dropped-{uuid.uuid4().hex}"
+        folder.rename(gone)
+        shutil.rmtree(gone)
+
+
+def checked(name: str) -> str:
+    """Return the folder name for an identifier; refuse what could leave the tables folder."""
+    lowered = name.lower()
+    if not _NAME.match(lowered):
+        raise CatalogError("INVALID_IDENTIFIER", "42602", f"The name `{name}` cannot be used.")
+    return lowered
+
+
+def _is_name(entry: Path) -> bool:
+    return entry.is_dir() and _NAME.match(entry.name) is not None

@@ -1,0 +1,82 @@
+"""Runs one task of a job in its own process: ``python task_host.py SPEC.json``.
+
+Stdlib only, and run as a file: it belongs to the job's environment, not to the workspace's.
+SPEC: kind (wheel | file), package_name, entry_point, python_file, arguments, wheels (folders),
+result (file that gets {"error", "error_trace"} when the task fails).
+"""
+
+import importlib
+import importlib.metadata
+import json
+import os
+import runpy
+import sys
+import traceback
+
+import child_guard
+
+
+def find_entry_point(package_name, entry_point):
+    """The callable named by a wheel task: by entry point, by module:function, by attribute."""
+    try:
+        distribution = importlib.metadata.distribution(package_name)
+    except importlib.metadata.PackageNotFoundError:
+        distribution = None
+    if distribution is not None:
+        for declared in distribution.entry_points:
+            if declared.name == entry_point:
+                return declared.load()
+    module, colon, function = entry_point.partition(":")
+    if not colon:
+        module, function = package_name.replace("-", "_"), entry_point
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise RuntimeError(
+            f"The entry point {entry_point!r} of package {package_name!r} was not found: {error}"
+        ) from error
+
+
+def run(spec):
+    """Run the task in this process; raises whatever it raises."""
+    if spec["kind"] == "file":
+        sys.argv = [spec["python_file"], *spec["arguments"]]
+        runpy.run_path(spec["python_file"], run_name="__main__")
+        return
+    function = find_entry_point(spec["package_name"], spec["entry_point"])
+    sys.argv = [spec["entry_point"], *spec["arguments"]]
+    answer = function()
+    # As a console script: a whole number other than 0 is a failure.
+    if isinstance(answer, int) and not isinstance(answer, bool) and answer != 0:
+        sys.exit(answer)
+
+
+def report(path, error):
+    """Write the failure where the workspace looks for it, and the trace to stderr."""
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    name = type(error).__name__
+    text = f"{name}: {error}" if str(error) else name
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump({"error": text[:10000], "error_trace": trace[-100000:]}, out)
+    sys.stderr.write(trace)
+
+
+def main():
+    child_guard.die_with_parent(int(os.environ.pop("LOCAL_WORKSPACE_PARENT")))
+    with open(sys.argv[1], encoding="utf-8") as source:
+        spec = json.load(source)
+    # This file's folder must not shadow modules of the task.
+    sys.path[0:1] = spec["wheels"]
+    try:
+        run(spec)
+    except SystemExit as stop:
+        if stop.code not in (None, 0):
+            report(spec["result"], stop)
+            raise
+    except BaseException as error:
+        report(spec["result"], error)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
