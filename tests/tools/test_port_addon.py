@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -133,7 +134,7 @@ def test_no_addon(tmp_path):
 @pytest.mark.parametrize(
     "path, text, message",
     [
-        ("m.py", "x = 1\ndef name_get(self):\n", "m.py:2: .*_compute_display_name"),
+        ("m.py", "x = 1\ndef name_get(self): ...\n", "m.py:2: .*_compute_display_name"),
         ("m.py", "a.read_group([], [], [])", "m.py:1: .*_read_group"),
         ("m.py", "class A:\n    _inherit = 'hr.expense.sheet'\n", "m.py:2: .*no hr.expense.sheet"),
         ("v.xml", "<odoo>\n<record model='hr.expense.sheet'/>", "v.xml:2: .*no hr.expense.sheet"),
@@ -150,6 +151,9 @@ def test_what_cannot_be_ported_is_named(path, text, message):
 def test_what_may_be_there_is_not_reported():
     assert first_unportable("a._read_group([], [])\nenv['hr.expense.sheet']\n", "m.py") is None
     assert leftovers('env.ref("x.bill_view_tree")\ncategory_tree = 1\n', "m.py") == []
+    told = '"""About groups_id.\n\nAnd _sql_constraints."""\nx = 1  # not oe_chatter: é groups_id\n'
+    assert leftovers(told, "m.py") == [] and first_unportable("# def name_get(\n", "m.py") is None
+    assert leftovers("<odoo><!-- was <tree> \n oe_chatter --></odoo>", "v.xml") == []
     assert leftovers('<record id="bill_view_tree"><list/></record>', "v.xml") == []
 
 
@@ -160,6 +164,8 @@ def test_leftovers_are_named_with_their_lines():
         ("m.py", 3),
         ("m.py", 2),
     ]
+    told = '"""Two\nlines."""\nname = "é"  # groups_id\nuser.groups_id\n'
+    assert [e.line for e in leftovers(told, "m.py")] == [4]
     assert [e.line for e in leftovers("<odoo>\n<tree/>\n</odoo>", "v.xml")] == [2]
 
 
@@ -202,3 +208,21 @@ def test_the_command_line(tmp_path, odoo19):
     bare = {k: v for k, v in os.environ.items() if not k.startswith("ODOO_19_")}
     done = subprocess.run(command, cwd=ROOT, env=bare, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "--odoo-home" in done.stderr
+
+
+IMPORT = re.compile(r"^import\s+\{([^}]*)\}\s+from\s+[\"']@(\w+)/([^\"']+)[\"']", re.MULTILINE)
+
+
+def test_what_the_javascript_imports_is_there_in_19(ported, odoo19):
+    addons = odoo19.pythonpath / "odoo" / "addons"
+    if not addons.joinpath("web").is_dir():
+        addons = odoo19.pythonpath / "addons"
+    for script in sorted((ported / "static").rglob("*.js")):
+        for names, addon, module in IMPORT.findall(script.read_text()):
+            if addon == "odoo":  # owl and hoot, which are bundled in another way
+                continue
+            text = (addons / addon / "static" / "src" / f"{module}.js").read_text()
+            for name in filter(None, re.split(r"\s*,\s*", names.strip())):
+                exported = rf"export (?:const|let|class|(?:async )?function) {name.split()[0]}\b"
+                grouped = rf"export \{{[^}}]*\b{name.split()[0]}\b"
+                assert re.search(f"{exported}|{grouped}", text), f"{script.name}: {module} {name}"

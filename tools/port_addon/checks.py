@@ -1,13 +1,17 @@
 """What must not be in the addon: before the port what no rule carries over, after it leftovers.
 
-Both are lists of (pattern, message). They are asked of the whole text, comments included: a
-comment that speaks of a 17.0 construct is wrong in the 19.0 build as well.
+Both are lists of (pattern, message). They are asked of the code; comments and docstrings, which may
+well speak of both series, are blanked out first.
 """
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 
+from .python_text import Source
 from .text import PortError, line_of
 
 UNPORTABLE = {
@@ -78,8 +82,33 @@ def leftovers(text: str, path: str) -> list[PortError]:
 
 def _found(text: str, path: str, table: dict, how: str) -> list[PortError]:
     suffix = path[path.rfind(".") :]
+    if suffix == ".py":
+        text = _without_python_comments(text, path)
+    elif suffix == ".xml":
+        text = re.sub(r"<!--.*?-->", lambda match: _blank(match[0]), text, flags=re.DOTALL)
     return [
         PortError(path, line_of(text, match.start()), f"{match[0].strip()!r} {how}: {message}")
         for pattern, message in table.get(suffix, ())
         for match in re.finditer(pattern, text)
     ]
+
+
+def _blank(text: str) -> str:
+    """Blanks in place of every character but line breaks, so that line numbers stay."""
+    return re.sub(r"[^\n]", " ", text)
+
+
+def _without_python_comments(text: str, path: str) -> str:
+    source = Source(text, path)
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            # tokenize counts columns in characters, unlike ast
+            start = source.line_start(token.start[0]) + token.start[1]
+            source.edits.replace(start, start + len(token.string), _blank(token.string))
+    for node in source.nodes(ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef):
+        first = node.body[0] if node.body else None
+        is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+        if is_docstring and isinstance(first.value.value, str):
+            start, end = source.span(first)
+            source.edits.replace(start, end, _blank(text[start:end]))
+    return source.result()

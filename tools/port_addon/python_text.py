@@ -23,6 +23,10 @@ class Source:
         for line in text.split("\n"):
             self._lines.append(self._lines[-1] + len(line) + 1)
 
+    def line_start(self, line: int) -> int:
+        """Offset of the first character of a line (counted from 1)."""
+        return self._lines[line - 1]
+
     def offset(self, line: int, byte_column: int) -> int:
         """Character offset; ast counts lines from 1 and columns in UTF-8 bytes."""
         begin = self._lines[line - 1]
