@@ -121,12 +121,17 @@ def submit(
                 on_wait_timeout if wait_seconds else "CONTINUE"
             ),
         )
+    ends_itself = wait_seconds > 0 and on_wait_timeout == "CANCEL"
+    late = TimedOut(f"the statement did not end within {wait_seconds} seconds and was cancelled")
     try:
-        return _statement(answer, warehouse_id, arrow)
+        statement = _statement(answer, warehouse_id, arrow)
     except StatementCanceled:
-        if wait_seconds and on_wait_timeout == "CANCEL":
-            raise TimedOut(f"the statement did not end within {wait_seconds} seconds") from None
+        if ends_itself:
+            raise late from None
         raise
+    if ends_itself and statement.is_running:  # its cancellation is under way
+        raise late
+    return statement
 
 
 def poll(
