@@ -46,7 +46,9 @@ def serve(data: Path, port: int, job_python: str) -> int:
         print(f"There is no workspace in {data}: run init first.", file=sys.stderr)
         return 1
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     services = Services(settings)
 

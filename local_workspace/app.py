@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 
-from . import __version__, faults, files, identity, job_runs, jobs, statements, warehouses
+from . import (
+    __version__,
+    faults,
+    files,
+    identity,
+    job_runs,
+    jobs,
+    serving,
+    statements,
+    warehouses,
+)
+from .endpoints import Endpoints
+from .engine import EngineError
 from .errors import install_handlers
 from .faults import Faults
 from .files import Volumes
@@ -49,11 +62,24 @@ class Services:
         self.jobs = Jobs(self.store)
         self.run_store = RunStore(self.store)
         self.runner = Runner(self)
+        self.endpoints = Endpoints(self)
 
     def start(self) -> None:
         """Wait for the engine, then take up what an earlier process left behind."""
         self.engine.process.wait_up()
         self.runner.recover()
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        """Pay for the client's imports before the first statement of a user does (1.5 s)."""
+        operation = self.engine.statement("SELECT 1", [])
+        try:
+            for _ in operation.run().batches:
+                continue
+        except EngineError as error:
+            log.warning("the engine did not answer its first statement: %s", error.message)
+        finally:
+            operation.close()
 
     def stop(self) -> None:
         self.statements.close()
@@ -62,12 +88,13 @@ class Services:
 
 
 def create_app(services: Services) -> FastAPI:
-    """The ASGI application of a workspace; ``services`` start and stop with it."""
+    """The ASGI application of a workspace. Its event loop owns the model processes."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await services.endpoints.recover()
         yield
-        services.stop()
+        await services.endpoints.stop()
 
     app = FastAPI(
         title="Local workspace", version=__version__, lifespan=lifespan,
@@ -75,7 +102,8 @@ def create_app(services: Services) -> FastAPI:
     )  # fmt: skip
     app.state.services = services
     install_handlers(app)
-    for part in (identity, faults, warehouses, statements, files, jobs, job_runs):
+    for part in (identity, faults, warehouses, statements, files, jobs, job_runs,
+                 serving):  # fmt: skip
         app.include_router(part.router)
 
     @app.get("/_local/health")

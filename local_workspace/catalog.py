@@ -59,7 +59,7 @@ class Catalog:
         return found
 
     def all_schemas(self) -> list[tuple[str, str]]:
-        return [(catalog, schema) for catalog in self.catalogs() for schema in self.schemas(catalog)]
+        return [(name, schema) for name in self.catalogs() for schema in self.schemas(name)]
 
     def schema_folder(self, catalog: str, schema: str) -> Path:
         folder = self.root / checked(catalog) / checked(schema)

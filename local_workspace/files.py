@@ -1,4 +1,4 @@
-"""Files API 2.0 on Volumes: files and directories below ``/Volumes/<catalog>/<schema>/<volume>``."""
+"""Files API 2.0: files and directories below ``/Volumes/<catalog>/<schema>/<volume>``."""
 
 from __future__ import annotations
 

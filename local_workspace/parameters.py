@@ -108,7 +108,7 @@ def _boolean(text: str) -> bool:
 
 def _timestamp(text: str) -> dt.datetime:
     moment = dt.datetime.fromisoformat(text.strip())
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.timezone.utc)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _no_value(text: str) -> object:

@@ -177,7 +177,7 @@ def _text(value: object) -> str | None:
 def _moment(value: dt.datetime) -> str:
     zone = "Z" if value.tzinfo else ""
     if value.tzinfo:
-        value = value.astimezone(dt.timezone.utc).replace(tzinfo=None)
+        value = value.astimezone(dt.UTC).replace(tzinfo=None)
     return value.isoformat(timespec="milliseconds" if value.microsecond % 1000 == 0 else
                            "microseconds") + zone
 

@@ -8,7 +8,8 @@ from html import escape
 LOG_TAIL = 200_000
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1c2430}
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;
+color:#1c2430}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.35rem .8rem .35rem 0;
 border-bottom:1px solid #dde2ea}pre{background:#f4f6f9;padding:.8rem;overflow:auto;max-height:24rem}
 .SUCCESS{color:#0a6b3d}.FAILED,.TIMEDOUT{color:#b3261e}.CANCELED,.SKIPPED{color:#7a5c00}
@@ -55,7 +56,7 @@ def _state(state: dict) -> str:
 def _time(milliseconds: int) -> str:
     if not milliseconds:
         return ""
-    moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.timezone.utc)
+    moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

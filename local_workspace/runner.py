@@ -273,6 +273,7 @@ class Runner:
             # The place of artifacts of new experiments; without it, the working folder.
             "_MLFLOW_SERVER_ARTIFACT_ROOT": settings.artifacts.as_uri(),
             "MLFLOW_DEFAULT_ARTIFACT_ROOT": settings.artifacts.as_uri(),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
             "DATABRICKS_HOST": settings.host,
             "DATABRICKS_TOKEN": token,
         }

@@ -179,7 +179,7 @@ def _chunk_body(services, run: StatementRun, chunk: Chunk) -> dict:
         return place | following | {"data_array": json_rows(chunk)}
     path = f"/_local/results/{run.id}/{chunk.index}"
     query, expires = services.links.sign(path, LINK_SECONDS)
-    expiration = dt.datetime.fromtimestamp(expires, dt.timezone.utc)
+    expiration = dt.datetime.fromtimestamp(expires, dt.UTC)
     link = _place(chunk) | following
     link["external_link"] = f"{services.settings.host}{path}?{query}"
     link["expiration"] = expiration.strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -26,7 +26,8 @@ class Warehouses:
         self.start_seconds = 0.0
         with store.transaction() as db:
             db.execute(
-                "INSERT OR IGNORE INTO warehouses (id, name, state, auto_start) VALUES (?, ?, ?, 1)",
+                "INSERT OR IGNORE INTO warehouses (id, name, state, auto_start)"
+                " VALUES (?, ?, ?, 1)",
                 (WAREHOUSE_ID, WAREHOUSE_NAME, "RUNNING"),
             )
             # A start that was under way when the process ended will not go on by itself.
@@ -74,7 +75,7 @@ class Warehouses:
             raise ApiError(
                 400,
                 "INVALID_STATE",
-                f"Warehouse {warehouse_id} is stopped and does not start by itself: start it first.",
+                f"Warehouse {warehouse_id} is stopped and does not start by itself: start it.",
             )
         self.start(warehouse_id)
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -25,9 +25,9 @@ class RunningWorkspace:
     """A workspace process: where it listens, the token made at init and its data folder."""
 
     host: str
-    token: str
+    token: str = field(repr=False)
     data: Path
-    process: subprocess.Popen
+    process: subprocess.Popen = field(repr=False)
 
     def sdk(self):
         """Return an unmodified databricks-sdk client with the bounds that our own code uses."""
