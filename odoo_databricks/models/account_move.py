@@ -35,6 +35,12 @@ class AccountMove(models.Model):
         compute="_compute_bir_open_count",
         currency_field="company_currency_id",
     )
+    bir_net_total = fields.Monetary(
+        string="Net of VAT",
+        compute="_compute_bir_net_total",
+        currency_field="company_currency_id",
+        help="In company currency; negative for a refund.",
+    )
     bir_line_ids = fields.One2many(
         "account.move.line",
         "move_id",
@@ -66,6 +72,11 @@ class AccountMove(models.Model):
             move.bir_open_count = sum(len(line._bir_open_fields()) for line in lines)
             move.bir_withheld_total = sum(lines.mapped("bir_tax_withheld"))
 
+    @api.depends("amount_untaxed_signed")
+    def _compute_bir_net_total(self):
+        for move in self:
+            move.bir_net_total = -move.amount_untaxed_signed
+
     def _bir_lines(self):
         """The lines that carry BIR fields: no section, note, tax or payment-term line."""
         return self.invoice_line_ids.filtered(lambda line: line.display_type == "product")
@@ -88,7 +99,7 @@ class AccountMove(models.Model):
                 old = field.convert_to_write(move[name], move)
                 new = field.convert_to_write(field.convert_to_cache(vals[name], move), move)
                 if old != new:
-                    move._bir_lines()[:1]._bir_check_open()
+                    move._bir_check_open()
         return super().write(vals)
 
     def _bir_check_submission(self, vals):
@@ -96,11 +107,21 @@ class AccountMove(models.Model):
         if not self.env.su and SUBMISSION & vals.keys():
             raise AccessError(_("The BIR status changes by Submit and Reopen only."))
 
-    @api.ondelete(at_uninstall=False)
-    def _unlink_except_bir_submitted(self):
+    def _bir_check_open(self):
+        """Raise where the fields were submitted, and with them what they were made from."""
         for move in self:
             if move.bir_state == "submitted":
-                raise UserError(_("%s is submitted to BIR and stays.", move.display_name))
+                raise UserError(
+                    _(
+                        "The BIR fields of %s were submitted. An approver can reopen them, with a "
+                        "reason.",
+                        move.display_name,
+                    )
+                )
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_bir_submitted(self):
+        self._bir_check_open()
 
     # -- actions -------------------------------------------------------------------------------
 
@@ -108,8 +129,10 @@ class AccountMove(models.Model):
         """Open the proposals for this bill; the endpoint is asked once for all its lines."""
         self.ensure_one()
         if self.bir_state == "no":
-            raise UserError(_("BIR fields are for vendor bills and refunds of Philippine companies."))
-        self._bir_lines()._bir_check_open()
+            raise UserError(
+                _("BIR fields are for vendor bills and refunds of Philippine companies.")
+            )
+        self._bir_check_open()
         if not self._bir_lines():
             raise UserError(_("The bill has no lines yet. Add one, then auto-fill."))
         return self.env["bir.autofill.wizard"]._open(self)
@@ -127,7 +150,7 @@ class AccountMove(models.Model):
                     "bir_submitted_on": fields.Datetime.now(),
                 }
             )
-            move.message_post(body=_("BIR fields submitted."))
+            move._message_log(body=_("BIR fields submitted."))
         return True
 
     def _bir_check_complete(self):
@@ -177,7 +200,7 @@ class AccountMove(models.Model):
         if not (reason or "").strip():
             raise UserError(_("Give the reason for reopening."))
         self.sudo().write({"bir_submitted_by": False, "bir_submitted_on": False})
-        self.message_post(body=_("BIR fields reopened: %s", reason.strip()))
+        self._message_log(body=_("BIR fields reopened: %s", reason.strip()))
         return True
 
     def action_bir_predictions(self):

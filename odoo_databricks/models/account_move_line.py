@@ -1,5 +1,4 @@
 from odoo import _, api, fields, models
-from odoo.exceptions import UserError
 
 from .bir_terms import (
     NATURES,
@@ -79,6 +78,8 @@ class AccountMoveLine(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        added = [v for v in vals_list if (v.get("display_type") or "product") == "product"]
+        self.env["account.move"].browse({v.get("move_id") for v in added})._bir_check_open()
         for vals in vals_list:
             typed = {
                 name: "typed" for name in TERM if vals.get(name) not in (None, False, "", 0, 0.0)
@@ -87,14 +88,12 @@ class AccountMoveLine(models.Model):
                 vals["bir_decisions"] = typed
             if vals.get("bir_atc") and not vals.get("bir_withholding"):
                 vals["bir_withholding"] = "withheld"
-        lines = super().create(vals_list)
-        lines.filtered(lambda line: line.display_type == "product")._bir_check_open()
-        return lines
+        return super().create(vals_list)
 
     def write(self, vals):
         touched = BIR_NAMES & vals.keys()
         if touched or FROZEN & vals.keys() or "bir_decisions" in vals:
-            self.filtered(lambda line: line.display_type == "product")._bir_check_open()
+            self.filtered(lambda line: line.display_type == "product").move_id._bir_check_open()
         if not touched or self.env.context.get("bir_decision"):
             return super().write(vals)
         vals = dict(vals)
@@ -115,18 +114,7 @@ class AccountMoveLine(models.Model):
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_bir_submitted(self):
-        self.filtered(lambda line: line.display_type == "product")._bir_check_open()
-
-    def _bir_check_open(self):
-        for move in self.move_id:
-            if move.bir_state == "submitted":
-                raise UserError(
-                    _(
-                        "The BIR fields of %s were submitted. An approver can reopen them, with a "
-                        "reason.",
-                        move.display_name,
-                    )
-                )
+        self.filtered(lambda line: line.display_type == "product").move_id._bir_check_open()
 
     # -- the books -----------------------------------------------------------------------------
 

@@ -67,9 +67,6 @@ class BirPrediction(models.Model):
             raise UserError(_("A decision on a prediction is written once."))
         return super().write(vals)
 
-    def copy(self, default=None):
-        raise UserError(_("A prediction is kept as it was made; it has no copy."))
-
     @api.ondelete(at_uninstall=False)
     def _unlink_never(self):
         raise UserError(_("Predictions are kept for good."))

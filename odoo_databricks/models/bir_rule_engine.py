@@ -160,8 +160,7 @@ class BirRuleEngine(models.AbstractModel):
     def _merge(self, line, derivations, status_reason, base):
         """One answer out of the derivations for each VAT status that is possible."""
         first = derivations[0]
-        if any((d.withheld, d.atc, d.rate) != (first.withheld, first.atc, first.rate)
-               for d in derivations):
+        if len({(d.withheld, d.atc, d.rate) for d in derivations}) > 1:
             reason = _("unknown, because %s", status_reason)
             return self._withholding(None, None, reason, base)
         reason = first.reason
@@ -190,7 +189,11 @@ class BirRuleEngine(models.AbstractModel):
             }
         if rate is None:
             unknown = Answer(None, reason)
-            return {"bir_atc": Answer(atc, reason), "bir_rate": unknown, "bir_tax_withheld": unknown}
+            return {
+                "bir_atc": Answer(atc, reason),
+                "bir_rate": unknown,
+                "bir_tax_withheld": unknown,
+            }
         rate_text = canonical_number("bir_rate", rate)
         tax = bir_rules.percent_of(base, rate)
         return {
@@ -211,7 +214,9 @@ class BirRuleEngine(models.AbstractModel):
                 return self._withholding(atc, rule.rate, reason, self._base(line))
         if atc == NO_ATC:
             return self._withholding(NO_ATC, None, _("nothing is withheld"), self._base(line))
-        reason = _("unknown, because the rules have no rate for %(atc)s on %(day)s", atc=atc, day=day)
+        reason = _(
+            "unknown, because the rules have no rate for %(atc)s on %(day)s", atc=atc, day=day
+        )
         return self._withholding(atc, None, reason, self._base(line))
 
     def _form_of_atc(self, atc):

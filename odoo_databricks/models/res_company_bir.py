@@ -4,7 +4,8 @@ from odoo.exceptions import ValidationError
 from .bir_terms import PAYOR_KINDS
 
 
-class ResCompany(models.Model):
+# Apart from the lakehouse's own fields, so that a later split of the addon is a move.
+class ResCompany(models.Model):  # pylint: disable=consider-merging-classes-inherited
     _inherit = "res.company"
 
     bir_payor_kind = fields.Selection(
@@ -14,6 +15,12 @@ class ResCompany(models.Model):
         required=True,
         help="Decides what has to be withheld: an ordinary payor withholds on the listed natures "
         "only, a top withholding agent also on goods and services of regular suppliers.",
+    )
+    bir_endpoint = fields.Char(
+        string="Serving Endpoint",
+        default="nature-of-payment",
+        required=True,
+        help="Name of the model serving endpoint that reads the nature of payment.",
     )
     bir_threshold_amount = fields.Float(
         string="Floor for Amounts",

@@ -54,7 +54,8 @@ def vat_status_of_taxes(taxes):
             continue
         if tax.amount > 0:
             return "vat_registered"
-        names = {name.strip("+-") for name in tax.invoice_repartition_line_ids.tag_ids.mapped("name")}
+        tags = tax.invoice_repartition_line_ids.tag_ids
+        names = {name.strip("+-") for name in tags.mapped("name")}
         if names & _EXEMPT_TAGS:
             return "exempt"
         if names & _ZERO_RATED_TAGS:

@@ -1,1 +1,5 @@
 from . import test_bir_autofill
+from . import test_lakehouse_access
+from . import test_lakehouse_snapshot
+from . import test_bir_submit
+from . import test_bir_cases

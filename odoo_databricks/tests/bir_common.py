@@ -15,6 +15,7 @@ class BirCase(TransactionCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.env = cls.env(context={**cls.env.context, "tracking_disable": True})
+        cls.admin_env = cls.env
         cls.company = cls._philippine_company("Sampaguita Trading Test")
         cls.preparer = cls._user("preparer", "preparer")
         cls.reviewer = cls._user("reviewer", "reviewer")
@@ -26,18 +27,18 @@ class BirCase(TransactionCase):
 
     @classmethod
     def _philippine_company(cls, name):
-        company = cls.env["res.company"].create(
-            {"name": name, "country_id": cls.env.ref("base.ph").id}
+        company = cls.admin_env["res.company"].create(
+            {"name": name, "country_id": cls.admin_env.ref("base.ph").id}
         )
-        cls.env.user.company_ids |= company
-        cls.env["account.chart.template"].try_loading("ph", company, install_demo=False)
+        cls.admin_env.user.company_ids |= company
+        cls.admin_env["account.chart.template"].try_loading("ph", company, install_demo=False)
         return company
 
     @classmethod
     def _user(cls, login, role, company=None):
         company = company or cls.company
         return new_test_user(
-            cls.env,
+            cls.admin_env,
             f"bir_{login}",
             groups=f"base.group_user,base.group_partner_manager,{ACCOUNTANT},"
             f"odoo_databricks.group_bir_{role}",

@@ -1,3 +1,1 @@
-from . import bir_autofill_wizard
-from . import bir_autofill_wizard_line
-from . import bir_reopen_wizard
+from . import bir_autofill_wizard, bir_autofill_wizard_line, bir_reopen_wizard

@@ -237,7 +237,7 @@ class BirAutofillWizard(models.TransientModel):
 
     def _apply(self):
         """Write decisions; returns the rows that were not written since a person changed them."""
-        self.move_id._bir_lines()._bir_check_open()
+        self.move_id._bir_check_open()
         self._recompute_rows()
         conflicts = self.line_ids.browse()
         counts = {}
@@ -252,7 +252,7 @@ class BirAutofillWizard(models.TransientModel):
             for row in decided:
                 counts[row.decision] = counts.get(row.decision, 0) + 1
         if counts:
-            self.move_id.message_post(
+            self.move_id._message_log(
                 body=_(
                     "BIR fields: %(accept)s accepted, %(edit)s edited, %(keep)s kept.",
                     accept=counts.get("accept", 0),
