@@ -178,8 +178,8 @@ class Lakehouse:
         return folder
 
     def checkpoint(self, frame: DataFrame, folder: Path) -> DataFrame:
-        """Computes `frame` once into Parquet files under `folder` and returns it read back."""
-        target = str(folder / "checkpoint")
+        """Computes `frame` once into Parquet files in `folder` and returns it read back."""
+        target = str(folder)
         frame.write.mode("overwrite").parquet(target)
         return self.spark.read.parquet(target)
 

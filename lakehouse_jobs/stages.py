@@ -23,6 +23,7 @@ from .transforms import bronze, ewt, gold, silver
 RUNS = "silver.load_runs"
 METRICS = "silver.quality_metrics"
 BUILDS = "gold.builds"
+GOLD_TABLES = ("gold.expense_facts", "gold.vendor_spend_monthly", "gold.ewt_summary")
 NEWER = "s.loaded_at > t.loaded_at OR (s.loaded_at = t.loaded_at AND s.load_id >= t.load_id)"
 
 
@@ -89,15 +90,17 @@ def build_silver(lake: Lakehouse, payor_kinds: Mapping[str, str]) -> dict:
     try:
         chosen = records if not taken else records.where(F.col("load_id").isin(*new))
         judged = silver.judge(silver.conform(chosen, payor_kinds))
-        judged = lake.checkpoint(silver.compact(judged), scratch)
-        fates = silver.fates(judged).collect()
+        judged = lake.checkpoint(silver.compact(judged), scratch / "judged")
+        repeated = lake.checkpoint(silver.repeats(judged), scratch / "repeated")
+        settled = silver.settle(judged, repeated)
+        fates = silver.fates(settled).collect()
         _reconcile(new, fates)
-        lake.merge(silver.GOOD, silver.good_lines(judged), update_when=NEWER)
-        lake.merge(silver.QUARANTINE, silver.quarantined_lines(judged))
+        lake.merge(silver.GOOD, silver.good_lines(settled), update_when=NEWER)
+        lake.merge(silver.QUARANTINE, silver.quarantined_lines(settled))
         for row in fates:
             for name in counts:
                 counts[name] += row[name]
-        _record_silver(lake, run_id, now, judged, fates, counts["input_rows"])
+        _record_silver(lake, run_id, now, settled, fates, counts["input_rows"])
     finally:
         lake.discard(scratch)
     return {"stage": "silver", "run_id": run_id, "loads": len(new), **counts}
@@ -119,9 +122,9 @@ def _reconcile(expected: Mapping[str, int], fates: list) -> None:
 
 
 def _record_silver(
-    lake: Lakehouse, run_id: str, now: datetime, judged: DataFrame, fates: list, rows: int
+    lake: Lakehouse, run_id: str, now: datetime, settled: DataFrame, fates: list, rows: int
 ) -> None:
-    missed = {row["expectation"]: row["failed"] for row in silver.missed(judged).collect()}
+    missed = {row["expectation"]: row["failed"] for row in silver.missed(settled).collect()}
     metrics = [
         (run_id, silver.GOOD, e.name, e.severity, rows - missed.get(e.name, 0),
          missed.get(e.name, 0), now)
@@ -144,39 +147,48 @@ def build_gold(lake: Lakehouse) -> dict:
     """Builds the Gold tables whose input changed since they were built; returns row counts."""
     lake.declare(BUILDS)
     lines = lake.read(silver.GOOD)
-    withheld = ewt.ewt_lines(lines, ewt.decisions(lake.spark))
     rules = bir_rules.fingerprint()
-    tables: dict[str, Callable[[], DataFrame]] = {
-        "gold.expense_facts": lambda: gold.expense_facts(lines),
-        "gold.vendor_spend_monthly": lambda: gold.vendor_spend_monthly(lines, withheld),
-        "gold.ewt_summary": lambda: gold.ewt_summary(withheld, rules),
-    }
     fingerprint = _gold_input(lake, rules)
     built = {r["table_name"]: r["input_fingerprint"] for r in lake.read(BUILDS).collect()}
-    counts = {}
-    for table, make in tables.items():
-        contract = lake.declare(table)
-        if built.get(table) != fingerprint:
-            _build(lake, table, make(), contract)
-        counts[table] = lake.read(table).count()
-    _, now = new_run("gold")
-    changed = [t for t in tables if built.get(t) != fingerprint]
+    for table in GOLD_TABLES:
+        lake.declare(table)
+    changed = [table for table in GOLD_TABLES if built.get(table) != fingerprint]
     if changed:
+        scratch = lake.scratch("gold")
+        try:
+            _build_tables(lake, changed, lines, rules, scratch)
+        finally:
+            lake.discard(scratch)
+    counts = {table: lake.read(table).count() for table in GOLD_TABLES}
+    if changed:
+        _, now = new_run("gold")
         rows = [(table, fingerprint, counts[table], now) for table in changed]
         frame = lake.spark.createDataFrame(rows, contract_for(BUILDS).ddl)
         lake.merge(BUILDS, frame, update_when="true")
     return {"stage": "gold", "built": changed, "rows": counts, "rules_fingerprint": rules}
 
 
-def _build(lake: Lakehouse, table: str, frame: DataFrame, contract) -> None:
-    scratch = lake.scratch("gold")
-    try:
-        frame = lake.checkpoint(frame, scratch)
+def _build_tables(
+    lake: Lakehouse, tables: list[str], lines: DataFrame, rules: str, scratch: Path
+) -> None:
+    rows = ewt.ewt_lines(lines, ewt.decisions(lake.spark))
+    withheld = lake.checkpoint(rows, scratch / "withheld")
+    makers: dict[str, Callable[[], DataFrame]] = {
+        # A projection is as cheap to compute again as to read back.
+        "gold.expense_facts": lambda: gold.expense_facts(lines),
+        "gold.vendor_spend_monthly": lambda: lake.checkpoint(
+            gold.vendor_spend_monthly(lines, withheld), scratch / "spend"
+        ),
+        "gold.ewt_summary": lambda: lake.checkpoint(
+            gold.ewt_summary(withheld, rules), scratch / "ewt"
+        ),
+    }
+    for table in tables:
+        contract = contract_for(table)
+        frame = makers[table]()
         require(frame, table, contract.with_severity("fail"))
         values = [n for n in contract.column_names if n not in (*contract.keys, "updated_at")]
         lake.merge(table, frame, update_when=differs(values), delete_missing=True)
-    finally:
-        lake.discard(scratch)
 
 
 def _gold_input(lake: Lakehouse, rules_fingerprint: str) -> str:

@@ -41,6 +41,14 @@ class SourceContract:
     header_style: str
     fields: tuple[SourceField, ...]
 
+    def text_headers(self, present: Iterable[str] | None = None) -> dict[str, tuple[str, ...]]:
+        """Field -> its headers, in the order in which they are asked; only those in `present`."""
+        known = None if present is None else set(present)
+        return {
+            field.name: tuple(h for h in field.headers if known is None or h in known)
+            for field in self.fields
+        }
+
     @property
     def headers(self) -> tuple[str, ...]:
         return tuple(header for field in self.fields for header in field.headers)

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
+from pyarrow import json as arrow_json
 
-from ..contracts import SourceContract
+from ..contracts import FIELDS, SourceContract
 from .lines import MAX_LINE_BYTES, Refused, bounded_lines
 from .records import Header, csv_header, json_header, to_json
 
 BLOCK_BYTES = 4 * 1024 * 1024
+TEXT_SCHEMA = tuple((f"text_{name}", pa.string()) for name in FIELDS)
 BATCH_SCHEMA = pa.schema(
-    [("source_line", pa.int64()), ("raw", pa.string()), ("problem", pa.string())]
+    [("source_line", pa.int64()), ("raw", pa.string()), ("problem", pa.string()), *TEXT_SCHEMA]
 )
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 _ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
@@ -34,7 +38,7 @@ class Unusual(Exception):
 def csv_batches(
     stream: BinaryIO, contracts: Sequence[SourceContract], limit: int = MAX_LINE_BYTES
 ) -> tuple[Header, Iterator[pa.RecordBatch]]:
-    """Header and batches (source_line, raw, problem) of a CSV stream."""
+    """Header and batches of a CSV stream."""
     reader = io.BufferedReader(stream, BLOCK_BYTES)
     first = _first_line(reader, limit)
     header = csv_header(first, contracts)
@@ -48,12 +52,13 @@ def csv_batches(
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             convert_options=arrow_csv.ConvertOptions(
                 column_types={name: pa.string() for name in names},
-                strings_can_be_null=False,
+                null_values=[""],
+                strings_can_be_null=True,
             ),
         )
     except pa.ArrowInvalid as error:
         raise Unusual(str(error)) from None
-    return header, _csv_batches(rows, names, limit)
+    return header, _csv_batches(rows, header, limit)
 
 
 def _first_line(reader: io.BufferedReader, limit: int) -> str:
@@ -63,7 +68,7 @@ def _first_line(reader: io.BufferedReader, limit: int) -> str:
     return next(bounded_lines(io.BytesIO(line), limit))
 
 
-def _csv_batches(rows, names: list[str], limit: int) -> Iterator[pa.RecordBatch]:
+def _csv_batches(rows, header: Header, limit: int) -> Iterator[pa.RecordBatch]:
     line = 2
     while True:
         try:
@@ -72,20 +77,22 @@ def _csv_batches(rows, names: list[str], limit: int) -> Iterator[pa.RecordBatch]
             return
         except pa.ArrowInvalid as error:
             raise Unusual(str(error)) from None
-        raw, breaks = _json_objects(batch, names)
+        raw, breaks = _json_objects(batch, header.columns)
         if len(raw) and pc.max(pc.binary_length(raw)).as_py() > limit:
             raise Unusual("a long line")
         if breaks is None:
-            numbers = pa.array(range(line, line + len(raw)), pa.int64())
+            numbers = _numbers(line, len(raw))
             line += len(raw)
         else:
             ends = pc.cumulative_sum(pc.add(breaks, 1))
             numbers = pc.add(pc.subtract(ends, pc.add(breaks, 1)), line)
-            line += ends[-1].as_py() if len(ends) else 0
-        yield _batch(numbers, raw)
+            line += ends[-1].as_py()
+        yield _batch(numbers, raw, header.source, dict(zip(header.columns, batch, strict=True)))
 
 
-def _json_objects(batch: pa.RecordBatch, names: list[str]) -> tuple[pa.Array, pa.Array | None]:
+def _json_objects(
+    batch: pa.RecordBatch, names: Sequence[str]
+) -> tuple[pa.Array, pa.Array | None]:
     """JSON text of each row, and line breaks inside its cells (None if no cell has one)."""
     parts: list[pa.Array | pa.Scalar] = []
     breaks = None
@@ -95,7 +102,7 @@ def _json_objects(batch: pa.RecordBatch, names: list[str]) -> tuple[pa.Array, pa
         if pc.any(special).as_py():
             if pc.any(pc.match_substring_regex(column, _CONTROL)).as_py():
                 raise Unusual("a control character")
-            count = pc.cast(pc.count_substring(column, "\n"), pa.int64())
+            count = pc.cast(pc.fill_null(pc.count_substring(column, "\n"), 0), pa.int64())
             if pc.any(pc.greater(count, 0)).as_py():
                 breaks = count if breaks is None else pc.add(breaks, count)
             for plain, escaped in _ESCAPES:
@@ -103,67 +110,117 @@ def _json_objects(batch: pa.RecordBatch, names: list[str]) -> tuple[pa.Array, pa
         opening = ("{" if position == 0 else '",') + to_json(name) + ':"'
         parts += [pa.scalar(opening), column]
     parts.append(pa.scalar('"}'))
-    return pc.binary_join_element_wise(*parts, ""), breaks
+    raw = pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="")
+    return raw, breaks
 
 
 def json_batches(
     stream: BinaryIO, contracts: Sequence[SourceContract], limit: int = MAX_LINE_BYTES
 ) -> tuple[Header, Iterator[pa.RecordBatch]]:
-    """Header and batches of JSON lines. That each line is an object shows in Silver's parse."""
-    blocks = _blocks(stream, limit)
+    """Header and batches of JSON lines."""
+    blocks = _blocks(stream)
     first = next(blocks, None)
     if first is None:
         raise Refused("empty file")
     try:
-        record = json.loads(first[0])
+        record = json.loads(first[: first.index(b"\n")])
     except ValueError:
-        raise Unusual("the first record is not JSON") from None
+        raise Unusual("the first line is not JSON") from None
     if not isinstance(record, dict):
-        raise Unusual("the first record is not an object")
+        raise Unusual("the first line is not an object")
     header = json_header(record, contracts, 1)
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        line = 1
-        lines: list[str] | None = first
-        while lines is not None:
-            raw = pa.array(lines, pa.string())
-            if not pc.all(pc.match_substring_regex(raw, r"^\{.*\}$")).as_py():
-                raise Unusual("a line that is not an object")
-            yield _batch(pa.array(range(line, line + len(lines)), pa.int64()), raw)
-            line += len(lines)
-            lines = next(blocks, None)
-
-    return header, batches()
+    return header, _json_batches(first, blocks, header.source, limit)
 
 
-def _blocks(stream: BinaryIO, limit: int) -> Iterator[list[str]]:
-    """Whole lines, some MiB at a time, without line ends."""
+def _json_batches(
+    first: bytes, blocks: Iterator[bytes], source: SourceContract, limit: int
+) -> Iterator[pa.RecordBatch]:
+    explicit = pa.schema([(name, pa.string()) for name in source.headers])
+    parse = arrow_json.ParseOptions(explicit_schema=explicit, unexpected_field_behavior="ignore")
+    literals = _literals(source)
+    line = 1
+    block: bytes | None = first
+    while block is not None:
+        raw = _lines(block, limit)
+        quoted = literals.sub(rb'"\1":"\2"', block)
+        read = arrow_json.ReadOptions(use_threads=False, block_size=len(quoted) + 1)
+        try:
+            table = arrow_json.read_json(io.BytesIO(quoted), read, parse)
+        except pa.ArrowInvalid as error:
+            raise Unusual(str(error)) from None
+        if len(table) != len(raw):
+            raise Unusual("records and lines differ in number")
+        cells = {name: table.column(name).combine_chunks() for name in source.headers}
+        yield _batch(_numbers(line, len(raw)), raw, source, cells)
+        line += len(raw)
+        block = next(blocks, None)
+
+
+def _literals(source: SourceContract) -> re.Pattern[bytes]:
+    """Numbers and booleans of our keys: quoted before the parse, so that digits stay as written.
+
+    A key inside a text has escaped quotes, so the pattern cannot meet it there.
+    """
+    keys = b"|".join(re.escape(name.encode()) for name in source.headers)
+    return re.compile(rb'"(' + keys + rb')"\s*:\s*(-?[0-9][0-9.eE+-]*|true|false)(?=\s*[,}])')
+
+
+def _lines(block: bytes, limit: int) -> pa.Array:
+    """The lines of a block that ends with a line end, as strings."""
+    try:
+        text = block.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Unusual("not UTF-8") from None
+    lines = text.removesuffix("\n").split("\n")
+    if text.endswith("\r\n"):
+        lines = [line.removesuffix("\r") for line in lines]
+    raw = pa.array(lines, pa.string())
+    if pc.max(pc.binary_length(raw)).as_py() > limit:
+        raise Unusual("a long line")
+    if not pc.all(pc.and_(pc.starts_with(raw, "{"), pc.ends_with(raw, "}"))).as_py():
+        raise Unusual("a line that is not an object")
+    return raw
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Whole lines, some MiB at a time; the last line gets its line end if it has none."""
     rest = b""
     first = True
-    while True:
-        block = stream.read(BLOCK_BYTES)
+    while block := stream.read(BLOCK_BYTES):
         data = rest + block
         if first and data.startswith(b"\xef\xbb\xbf"):
             data = data[3:]
         first = False
-        cut = data.rfind(b"\n") + 1 if block else len(data)
-        data, rest = data[:cut], data[cut:]
-        if len(rest) > limit:
+        cut = data.rfind(b"\n") + 1
+        if not cut and len(data) >= BLOCK_BYTES:
             raise Unusual("a long line")
-        if data:
-            try:
-                lines = data.decode("utf-8").removesuffix("\n").split("\n")
-            except UnicodeDecodeError:
-                raise Unusual("not UTF-8") from None
-            if "\r" in lines[0]:
-                lines = [line.removesuffix("\r") for line in lines]
-            if max(map(len, lines)) * 4 > limit and max(len(x.encode()) for x in lines) > limit:
-                raise Unusual("a long line")
-            yield lines
-        if not block:
-            return
+        if cut:
+            yield data[:cut]
+        rest = data[cut:]
+    if rest:
+        yield rest + b"\n"
 
 
-def _batch(numbers: pa.Array, raw: pa.Array) -> pa.RecordBatch:
+def _numbers(first: int, count: int) -> pa.Array:
+    return pa.array(np.arange(first, first + count, dtype=np.int64))
+
+
+def _batch(
+    numbers: pa.Array, raw: pa.Array, source: SourceContract, cells: dict[str, pa.Array]
+) -> pa.RecordBatch:
+    texts = []
+    for headers in source.text_headers(cells).values():
+        columns = [_none_if_empty(cells[header]) for header in headers]
+        if not columns:
+            texts.append(pa.nulls(len(raw), pa.string()))
+        else:
+            texts.append(columns[0] if len(columns) == 1 else pc.coalesce(*columns))
     problem = pa.nulls(len(raw), pa.string())
-    return pa.RecordBatch.from_arrays([numbers, raw, problem], schema=BATCH_SCHEMA)
+    return pa.RecordBatch.from_arrays([numbers, raw, problem, *texts], schema=BATCH_SCHEMA)
+
+
+def _none_if_empty(column: pa.Array) -> pa.Array:
+    empty = pc.equal(column, "")
+    if not pc.any(empty).as_py():
+        return column
+    return pc.if_else(empty, pa.scalar(None, pa.string()), column)

@@ -9,21 +9,26 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO, NamedTuple
 
-from ..contracts import SourceContract
+from ..contracts import FIELDS, SourceContract
 from .lines import KEPT_CHARS, MAX_LINE_BYTES, LongLine, Refused, bounded_lines
 
 _PROBE_LINES = 50
+NO_TEXTS: tuple[str | None, ...] = (None,) * len(FIELDS)
 LINE_TOO_LONG = "line too long"
 COLUMN_COUNT = "column count differs from the header's"
 NOT_AN_OBJECT = "not a JSON object"
 
 
 class Record(NamedTuple):
+    """`texts` is the text of each of FIELDS, None where the source is silent or has a problem."""
+
     line: int
     raw: str
     problem: str | None
+    texts: tuple[str | None, ...] = NO_TEXTS
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,12 @@ def csv_records(
     if first is None:
         raise Refused("empty file")
     header = csv_header(first, contracts)
-    return header, _csv_rows(lines, header.columns, limit)
+    return header, _csv_rows(lines, header, limit)
 
 
-def _csv_rows(lines: Iterator[str], columns: tuple[str, ...], limit: int) -> Iterator[Record]:
+def _csv_rows(lines: Iterator[str], header: Header, limit: int) -> Iterator[Record]:
+    columns = header.columns
+    pick = list(header.source.text_headers(columns).values())
     taken = 1
     long_lines: list[LongLine] = []
 
@@ -113,9 +120,24 @@ def _csv_rows(lines: Iterator[str], columns: tuple[str, ...], limit: int) -> Ite
         if long_lines:
             yield Record(start, long_lines.pop(), LINE_TOO_LONG)
         elif len(row) == len(columns):
-            yield Record(start, to_json(dict(zip(columns, row, strict=True))), None)
+            cells = dict(zip(columns, row, strict=True))
+            yield Record(start, to_json(cells), None, _texts(cells, pick))
         elif row:
             yield Record(start, to_json(row)[:KEPT_CHARS], COLUMN_COUNT)
+
+
+def _texts(cells: dict, pick: Sequence[tuple[str, ...]]) -> tuple[str | None, ...]:
+    """For each field the first of its headers that has a text; '' is none."""
+    return tuple(next((cells[h] for h in names if cells.get(h)), None) for names in pick)
+
+
+def _as_text(value: object) -> str | None:
+    """The text of a JSON value as the file wrote it; numbers are read as text already."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return to_json(value)
 
 
 def to_json(value: object) -> str:
@@ -132,37 +154,43 @@ def json_records(
     becomes a record with a problem. Refused: no readable record among the first lines.
     """
     records = _json_rows(bounded_lines(stream, limit))
-    probe: list[Record] = []
+    probe: list[tuple[Record, dict | None]] = []
     header = None
-    for record in records:
-        probe.append(record)
-        if record.problem is None:
-            header = json_header(json.loads(record.raw), contracts, record.line)
+    for record, cells in records:
+        probe.append((record, cells))
+        if cells is not None:
+            header = json_header(cells, contracts, record.line)
         if header is not None or len(probe) == _PROBE_LINES:
             break
     if not probe:
         raise Refused("empty file")
     if header is None:
-        raise Refused(f"no readable record: {probe[0].problem}", probe[0].line)
+        first = probe[0][0]
+        raise Refused(f"no readable record: {first.problem}", first.line)
+    pick = list(header.source.text_headers().values())
 
     def chained() -> Iterator[Record]:
-        yield from probe
-        yield from records
+        for record, cells in chain(probe, records):
+            yield record if cells is None else record._replace(texts=_texts(cells, pick))
 
     return header, chained()
 
 
-def _json_rows(lines: Iterator[str]) -> Iterator[Record]:
+def _json_rows(lines: Iterator[str]) -> Iterator[tuple[Record, dict | None]]:
+    """Each record with its members as texts; None if it has a problem."""
     for number, line in enumerate(lines, start=1):
         if isinstance(line, LongLine):
-            yield Record(number, line, LINE_TOO_LONG)
+            yield Record(number, line, LINE_TOO_LONG), None
             continue
         text = line.strip(" \t\r\n")
         if text in ("", "[", "]"):
             continue
         text = text.removeprefix("[").removesuffix("]").rstrip(",")
         try:
-            problem = None if isinstance(json.loads(text), dict) else NOT_AN_OBJECT
+            value = json.loads(text, parse_float=str, parse_int=str)
         except ValueError:
-            problem = NOT_AN_OBJECT
-        yield Record(number, text if problem is None else text[:KEPT_CHARS], problem)
+            value = None
+        if isinstance(value, dict):
+            yield Record(number, text, None), {k: _as_text(v) for k, v in value.items()}
+        else:
+            yield Record(number, text[:KEPT_CHARS], NOT_AN_OBJECT), None

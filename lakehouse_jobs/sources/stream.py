@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame, SparkSession
 
-STAGED_DDL = (
-    "source_file string, source_line bigint, source_sha256 string, source string, "
-    "raw string, problem string, load_id string, loaded_at timestamp"
-)
+from ..contracts import contract_for
+
+TABLE = "bronze.finance_lines"
 FORMATS = ("cloudFiles", "parquet")
 
 
@@ -24,7 +23,7 @@ def read(spark: SparkSession, folder: str, format: str = "cloudFiles") -> DataFr
     """
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}, not one of {FORMATS}")
-    reader = spark.readStream.format(format).schema(STAGED_DDL)
+    reader = spark.readStream.format(format).schema(contract_for(TABLE).ddl)
     if format == "cloudFiles":
         reader = reader.option("cloudFiles.format", "parquet")
     return reader.load(folder)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..contracts import SourceContract, source_contracts
-from .fast import BATCH_SCHEMA, Unusual, csv_batches, json_batches
+from .fast import BATCH_SCHEMA, TEXT_SCHEMA, Unusual, csv_batches, json_batches
 from .lines import MAX_LINE_BYTES, Refused
 from .records import Header, Record, csv_records, json_records
 
@@ -30,6 +30,7 @@ STAGED_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("raw", pa.string()),
         ("problem", pa.string()),
+        *TEXT_SCHEMA,
     ]
 )
 _READERS = {
@@ -232,7 +233,8 @@ def _run(outcome: Outcome, stage: Stage, header: Header, batches) -> None:
 
 def _batched(records: Iterator[Record]) -> Iterator[pa.RecordBatch]:
     while chunk := list(islice(records, _RECORDS_PER_BATCH)):
-        columns = zip(*chunk, strict=True)
+        # Line, raw text and problem of each, then the texts of the fields.
+        columns = zip(*((*record[:3], *record.texts) for record in chunk), strict=True)
         arrays = [pa.array(column, f.type) for column, f in zip(columns, BATCH_SCHEMA, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=BATCH_SCHEMA)
 

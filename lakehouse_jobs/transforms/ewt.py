@@ -60,10 +60,11 @@ def bill_lines(silver: DataFrame) -> DataFrame:
 
 
 def facts(silver: DataFrame) -> DataFrame:
-    """`bill_lines` with regular_supplier, year_to_date and paid_this_year.
+    """`bill_lines` with regular_supplier and year_to_date.
 
     regular_supplier: six or more documents of the supplier in this or the previous year.
-    year_to_date: pesos net of VAT on earlier lines of the year (by date, document, line).
+    year_to_date: for agricultural products, what the year's earlier lines of this nature (by date,
+    document, line) cost net of VAT; zero for other natures, whose rules do not ask.
     """
     payee = ("company_code", "vendor_key")
     bills = silver.where((F.col("document_kind") == "vendor_bill") & (F.col("currency") == "PHP"))
@@ -78,18 +79,26 @@ def facts(silver: DataFrame) -> DataFrame:
         .distinct()
         .withColumn("regular_supplier", F.lit(True))
     )
+    lines = bill_lines(silver).withColumn("year", F.year("document_date"))
+    lines = _with_year_to_date(lines, payee)
+    return lines.join(regular, [*payee, "year"], "left").withColumn(
+        "regular_supplier", F.coalesce("regular_supplier", F.lit(False))
+    )
+
+
+def _with_year_to_date(lines: DataFrame, payee: Sequence[str]) -> DataFrame:
     earlier = (
         Window.partitionBy(*payee, "year")
         .orderBy("document_date", "document_no", "line_no")
         .rowsBetween(Window.unboundedPreceding, -1)
     )
-    lines = bills.withColumn("year", F.year("document_date")).withColumn(
-        "year_to_date", F.coalesce(F.sum("amount_net").over(earlier), F.lit("0")).cast(MONEY)
+    zero = F.lit("0").cast(MONEY)
+    agricultural = F.col("nature_of_payment") == "agricultural"
+    # The window sorts; only the natures that need it go through.
+    sums = lines.where(agricultural).withColumn(
+        "year_to_date", F.coalesce(F.sum("amount_net").over(earlier), zero).cast(MONEY)
     )
-    lines = bill_lines(lines)
-    return lines.join(regular, [*payee, "year"], "left").withColumn(
-        "regular_supplier", F.coalesce("regular_supplier", F.lit(False))
-    )
+    return sums.unionByName(lines.where(~agricultural).withColumn("year_to_date", zero))
 
 
 def _transactions() -> int:

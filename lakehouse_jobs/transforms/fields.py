@@ -1,64 +1,46 @@
-"""From the raw JSON text of any source to one set of text fields, by the source contracts."""
+"""The text fields of Bronze, made ready by the source contracts: constants, codes for words."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
-from ..contracts import FIELDS, SourceContract
+from ..contracts import FIELDS, SourceContract, SourceField
 
-_KEPT = ("source_file", "source_line", "source", "raw", "problem", "load_id", "loaded_at")
+KEPT = ("source_file", "source_line", "source", "raw", "problem", "load_id", "loaded_at")
+_SOME = ("company", "document_no", "document_date", "vendor_name", "description")
 
 
 def text_fields(bronze: DataFrame, sources: Sequence[SourceContract]) -> DataFrame:
-    """Adds text_<field> for each of FIELDS: trimmed, null if empty or not in the source.
+    """text_<field> for each of FIELDS, trimmed, null if empty, with the source's constants.
 
-    `problem` becomes 'unreadable record' where no header of the source has a value.
+    `problem` becomes 'unreadable record' where a record says nothing at all.
     """
-    headers = sorted({header for source in sources for header in source.headers})
-    # One schema of all headers: one parse, whatever mix of sources the frame holds. The names go
-    # by position, because dots and blanks in a header mean something else in a column name.
-    schema = T.StructType([T.StructField(header, T.StringType()) for header in headers])
-    parsed = bronze.select(
-        *_KEPT, F.from_json(_exact_numbers(F.col("raw"), sources), schema).alias("record")
-    )
-    columns = [_field(field, sources).alias(f"text_{field}") for field in FIELDS]
-    return parsed.select(*_KEPT, *columns).withColumn("problem", _problem(sources))
+    columns = [_text(name, sources).alias(f"text_{name}") for name in FIELDS]
+    frame = bronze.select(*KEPT, *columns)
+    nothing = reduce(lambda a, b: a & b, [F.col(f"text_{name}").isNull() for name in _SOME])
+    unreadable = F.when(nothing, F.lit("unreadable record"))
+    return frame.withColumn("problem", F.coalesce(F.col("problem"), unreadable))
 
 
-def _exact_numbers(raw: Column, sources: Sequence[SourceContract]) -> Column:
-    """Quotes the JSON numbers whose digits count; engines print a number in their own way."""
-    for source in sources:
-        keys = [h for field in source.fields if field.json_number for h in field.headers]
-        if keys:
-            pattern = rf'"({"|".join(map(re.escape, keys))})"\s*:\s*(-?[0-9][0-9.]*)'
-            quoted = F.regexp_replace(raw, pattern, r'"$1":"$2"')
-            raw = F.when(F.col("source") == source.name, quoted).otherwise(raw)
-    return raw
+def field_of(source: SourceContract, name: str) -> SourceField:
+    """The contract of one field in one source."""
+    return next(field for field in source.fields if field.name == name)
 
 
-def _clean(value: Column) -> Column:
-    trimmed = F.trim(value)
-    return F.when(trimmed != "", trimmed)
-
-
-def _field(name: str, sources: Sequence[SourceContract]) -> Column:
-    """The field's text; of several headers the first that has a value."""
-    branches = []
-    for source in sources:
-        field = next(f for f in source.fields if f.name == name)
-        if field.constant is not None:
-            value = F.lit(field.constant)
-        else:
-            values = [F.col("record").getField(header) for header in field.headers]
-            value = _clean(values[0] if len(values) == 1 else F.coalesce(*map(_clean, values)))
-        branches.append((F.col("source") == source.name, value))
-    return case(branches)
+def _text(name: str, sources: Sequence[SourceContract]) -> Column:
+    trimmed = F.trim(F.col(f"text_{name}"))
+    text = F.when(trimmed != "", trimmed)
+    constants = {s.name: field_of(s, name).constant for s in sources}
+    branches = [
+        (F.col("source") == source, F.lit(constant))
+        for source, constant in constants.items()
+        if constant is not None
+    ]
+    return case(branches).otherwise(text) if branches else text
 
 
 def case(branches: Sequence[tuple[Column, Column]]) -> Column:
@@ -78,15 +60,15 @@ def mapped(text: Column, values: Sequence[tuple[str, str]]) -> Column:
 
 
 def mapped_by_source(name: str, sources: Sequence[SourceContract]) -> Column:
-    """text_<name> through the value map of the row's source."""
+    """text_<name> through the value map of the row's source; without a map the text itself."""
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     plain: list[str] = []
     for source in sources:
-        field = next(f for f in source.fields if f.name == name)
-        if field.values is None:
+        values = field_of(source, name).values
+        if values is None:
             plain.append(source.name)
         else:
-            groups.setdefault(field.values, []).append(source.name)
+            groups.setdefault(values, []).append(source.name)
     text = F.col(f"text_{name}")
     if len(groups) == 1 and not plain:
         return mapped(text, next(iter(groups)))
@@ -94,9 +76,3 @@ def mapped_by_source(name: str, sources: Sequence[SourceContract]) -> Column:
     if plain:
         branches.append((F.col("source").isin(*plain), text))
     return case(branches)
-
-
-def _problem(sources: Sequence[SourceContract]) -> Column:
-    some = ("company", "document_no", "document_date", "vendor_name", "description")
-    nothing = reduce(lambda a, b: a & b, [F.col(f"text_{name}").isNull() for name in some])
-    return F.coalesce(F.col("problem"), F.when(nothing, F.lit("unreadable record")))

@@ -1,7 +1,7 @@
-"""bronze.finance_lines -> judged lines, good lines, quarantine, counts.
+"""bronze.finance_lines -> judged records, their repeats, good lines, quarantine, counts.
 
-`judged` holds every Bronze record once, with `fate` good, quarantined or duplicate, so that the
-three always add up to the input.
+`settle` gives every Bronze record one fate (good, quarantined or duplicate), so that the three
+always add up to the input.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .fields import mapped_by_source, text_fields
 
 GOOD = "silver.finance_lines"
 QUARANTINE = "silver.finance_lines_quarantine"
+_ORDER = ("loaded_at", "load_id", "source_file", "source_line")
 _QUARANTINE_TEXT = ("document_kind", "document_no", "line_no", "document_date", "vendor_name",
                     "vendor_tin", "currency", "amount")  # fmt: skip
 
@@ -42,10 +43,10 @@ def conform(
             "document_no": F.col("text_document_no"),
             "line_no": values.whole_number(F.col("text_line_no")),
             "document_date": values.business_date(sources),
-            "vendor_name": F.regexp_replace("text_vendor_name", r"\s+", " "),
+            "vendor_name": values.single_blanks(F.col("text_vendor_name")),
             "vendor_tin": values.tin(F.col("text_vendor_tin")),
             "vat_status": mapped_by_source("vat_status", sources),
-            "description": F.coalesce(F.regexp_replace("text_description", r"\s+", " "), F.lit("")),
+            "description": values.single_blanks(F.coalesce("text_description", F.lit(""))),
             "expense_category": mapped_by_source("expense_category", sources),
             "nature_of_payment": mapped_by_source("nature_of_payment", sources),
             "currency": F.upper(F.coalesce("text_currency", F.lit("PHP"))),
@@ -56,11 +57,11 @@ def conform(
         }
     )
     name_key = values.name_key(F.col("vendor_name"))
-    tin_digits = F.regexp_replace(F.substring("vendor_tin", 1, 11), "-", "")
+    tin_digits = F.translate(F.substring("vendor_tin", 1, 11), "-", "")
     frame = frame.withColumns(
         {
-            "vendor_key": F.coalesce(tin_digits, name_key),
-            "payee_kind": values.payee_kind(name_key, F.col("vendor_name")),
+            "vendor_key": F.when(F.col("vendor_tin").isNull(), name_key).otherwise(tin_digits),
+            "payee_kind": values.payee_kind(F.col("vendor_name")),
             "vat_rate": values.vat_rate(),
         }
     )
@@ -98,78 +99,88 @@ def _amounts(frame: DataFrame) -> DataFrame:
 
 
 def judge(conformed: DataFrame) -> DataFrame:
-    """Adds line_key, fate, warnings and reasons.
-
-    Of good records with one line_key the latest load wins; within a load the last file and line.
-    """
+    """Adds line_key (null if refused), valid, warnings and reasons."""
     contract = contract_for(GOOD)
-    refused = contract.with_severity("quarantine")
-    key = F.sha2(
-        F.concat_ws(
-            "|", "company_code", "document_kind", "document_no", "vendor_key",
-            F.col("line_no").cast("string"),
-        ),
-        256,
-    )  # fmt: skip
-    valid = all_met(refused)
-    frame = conformed.withColumn("_valid", valid)
-    # A refused record is its own key: it can neither hide a good one nor be hidden.
-    own = F.concat_ws("|", "load_id", "source_file", F.col("source_line").cast("string"))
-    frame = frame.withColumn("line_key", F.when(F.col("_valid"), key).otherwise(own))
-    latest = Window.partitionBy("line_key").orderBy(
-        *[F.col(c).desc() for c in ("loaded_at", "load_id", "source_file", "source_line")]
-    )
-    frame = frame.withColumn("_rank", F.row_number().over(latest))
-    fate = (
-        F.when(~F.col("_valid"), F.lit("quarantined"))
-        .when(F.col("_rank") > 1, F.lit("duplicate"))
-        .otherwise(F.lit("good"))
-    )
-    no_reasons = F.array().cast(REASONS_TYPE)
+    refused, warned = contract.with_severity("quarantine"), contract.with_severity("warn")
+    frame = conformed.withColumns({"valid": all_met(refused), "clean": all_met(warned)})
+    parts = ("company_code", "document_kind", "document_no", "vendor_key")
+    key = F.sha2(F.concat_ws("|", *parts, F.col("line_no").cast("string")), 256)
+    # Most records are valid and clean: the arrays are built for the others only.
     return frame.withColumns(
         {
-            "fate": fate,
-            "warnings": missed_names(contract.with_severity("warn")),
-            "reasons": F.when(F.col("_valid"), no_reasons).otherwise(reasons(refused)),
+            "line_key": F.when(F.col("valid"), key),
+            "warnings": F.when(F.col("clean"), F.array().cast("array<string>")).otherwise(
+                missed_names(warned)
+            ),
+            "reasons": F.when(F.col("valid"), F.array().cast(REASONS_TYPE)).otherwise(
+                reasons(refused)
+            ),
         }
     )
 
 
+def repeats(judged: DataFrame) -> DataFrame:
+    """line_key, source_file, source_line, load_id of the valid records that another one replaces.
+
+    Of records with one line_key the latest load wins; within a load the last file and line.
+    """
+    valid = judged.where("valid").select("line_key", *_ORDER)
+    # Few keys occur twice: only their records are ranked.
+    several = valid.groupBy("line_key").agg(F.count(F.lit(1)).alias("copies")).where("copies > 1")
+    latest = Window.partitionBy("line_key").orderBy(*[F.col(name).desc() for name in _ORDER])
+    ranked = valid.join(several.select("line_key"), "line_key", "left_semi").withColumn(
+        "rank", F.row_number().over(latest)
+    )
+    return ranked.where("rank > 1").select("source_file", "source_line", "load_id")
+
+
+def settle(judged: DataFrame, repeated: DataFrame) -> DataFrame:
+    """Adds fate: quarantined, duplicate or good. `repeated`: frame of `repeats`."""
+    marked = repeated.withColumn("repeated", F.lit(True))
+    joined = judged.join(F.broadcast(marked), ["source_file", "source_line", "load_id"], "left")
+    fate = (
+        F.when(~F.col("valid"), F.lit("quarantined"))
+        .when(F.col("repeated"), F.lit("duplicate"))
+        .otherwise(F.lit("good"))
+    )
+    return joined.withColumn("fate", fate)
+
+
 def compact(judged: DataFrame) -> DataFrame:
-    """Only what the outputs below need; the raw text only of quarantined records."""
+    """Of `judge`'s columns what the steps below need; raw and texts of refused records only."""
     good = contract_for(GOOD).column_names
-    text = [F.col(f"text_{name}") for name in ("company", *_QUARANTINE_TEXT)]
-    raw = F.when(F.col("fate") == "quarantined", F.col("raw")).alias("raw")
-    return judged.select(*good, "fate", "reasons", "source", raw, *text)
+    texts = ["raw", *(f"text_{name}" for name in ("company", *_QUARANTINE_TEXT))]
+    kept = [F.when(~F.col("valid"), F.col(name)).alias(name) for name in texts]
+    return judged.select(*good, "valid", "reasons", "source", *kept)
 
 
-def good_lines(judged: DataFrame) -> DataFrame:
+def good_lines(settled: DataFrame) -> DataFrame:
     """Rows for silver.finance_lines."""
-    return judged.where(F.col("fate") == "good").select(*contract_for(GOOD).column_names)
+    return settled.where(F.col("fate") == "good").select(*contract_for(GOOD).column_names)
 
 
-def quarantined_lines(judged: DataFrame) -> DataFrame:
+def quarantined_lines(settled: DataFrame) -> DataFrame:
     """Rows for silver.finance_lines_quarantine: what the file said, with the reasons."""
-    rows = judged.where(F.col("fate") == "quarantined")
+    rows = settled.where(F.col("fate") == "quarantined")
     text = [F.col(f"text_{name}").alias(name) for name in _QUARANTINE_TEXT]
     rest = ("source", "raw", "reasons", "source_file", "source_line", "load_id", "loaded_at")
     return rows.select(F.col("text_company").alias("company_code"), *text, *rest)
 
 
-def missed(judged: DataFrame) -> DataFrame:
+def missed(settled: DataFrame) -> DataFrame:
     """expectation, failed: how many records miss each expectation that any record misses."""
     names = F.concat(F.transform("reasons", lambda reason: reason["name"]), F.col("warnings"))
-    rows = judged.select(F.explode(names).alias("expectation"))
+    rows = settled.select(F.explode(names).alias("expectation"))
     return rows.groupBy("expectation").agg(F.count(F.lit(1)).alias("failed"))
 
 
-def fates(judged: DataFrame) -> DataFrame:
+def fates(settled: DataFrame) -> DataFrame:
     """Per load: input_rows, good_rows, quarantined_rows, duplicate_rows."""
 
     def count(fate: str) -> Column:
         return F.sum(F.when(F.col("fate") == fate, 1).otherwise(0)).cast("bigint")
 
-    return judged.groupBy("load_id").agg(
+    return settled.groupBy("load_id").agg(
         F.count(F.lit(1)).alias("input_rows"),
         count("good").alias("good_rows"),
         count("quarantined").alias("quarantined_rows"),

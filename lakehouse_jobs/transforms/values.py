@@ -11,14 +11,14 @@ from pyspark.sql import functions as F
 from bir_rules.data import juridical_words, vat_rules
 
 from ..contracts import SourceContract
-from .fields import case
+from .fields import case, field_of
 
 MONEY = "decimal(18,2)"
 BUSINESS_ZONE = "Asia/Manila"
 VAT_TOLERANCE = "0.05"
 _TIN = (
-    r"^(?:VAT |NON-?VAT )?(?:REG )?(?:TIN )?([0-9]{3})[-. ]?([0-9]{3})[-. ]?([0-9]{3})"
-    r"(?:[-. ]?([0-9]{3,5}))?\s*(?:V|NV|VAT|NON-?VAT)?$"
+    r"^(?:VAT |NON-?VAT )?(?:REG )?(?:TIN )?[0-9]{3}[-. ]?[0-9]{3}[-. ]?[0-9]{3}"
+    r"(?:[-. ]?[0-9]{3,5})?\s*(?:V|NV|VAT|NON-?VAT)?$"
 )
 
 
@@ -27,24 +27,23 @@ def business_date(sources: Sequence[SourceContract]) -> Column:
     text = F.col("text_document_date")
     branches = []
     for source in sources:
-        field = next(f for f in source.fields if f.name == "document_date")
-        branches.append((F.col("source") == source.name, _date(text, field.format)))
+        form = field_of(source, "document_date").format
+        branches.append((F.col("source") == source.name, _date(text, form)))
     return case(branches)
 
 
 def _date(text: Column, form: str | None) -> Column:
+    # The shape is asked for first: engines differ in what else they take for a date.
     if form == "day_first":
-        day, month, year = (
-            F.regexp_extract(text, r"^([0-9]{1,2})[/-]([0-9]{1,2})[/-]([0-9]{4})$", group)
-            for group in (1, 2, 3)
-        )
-        return F.concat_ws("-", year, month, day).try_cast("date")
+        day_month_year = r"^([0-9]{1,2})[/-]([0-9]{1,2})[/-]([0-9]{4})$"
+        turned = F.regexp_replace(text, day_month_year, "$3-$2-$1")
+        return F.when(text.rlike(day_month_year), turned).try_cast("date")
     if form == "utc_timestamp":
-        plain = F.regexp_extract(text, r"^([0-9-]{10})T([0-9:]{8})(?:\.[0-9]+)?Z$", 1)
-        time = F.regexp_extract(text, r"^([0-9-]{10})T([0-9:]{8})(?:\.[0-9]+)?Z$", 2)
-        moment = F.concat_ws(" ", plain, time).try_cast("timestamp")
+        shaped = text.rlike(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$")
+        plain = F.concat_ws(" ", F.substring(text, 1, 10), F.substring(text, 12, 8))
+        moment = F.when(shaped, plain).try_cast("timestamp")
         return F.from_utc_timestamp(moment, BUSINESS_ZONE).cast("date")
-    return F.regexp_extract(text, r"^([0-9]{4}-[0-9]{2}-[0-9]{2})$", 1).try_cast("date")
+    return F.when(text.rlike(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), text).try_cast("date")
 
 
 def whole_number(text: Column) -> Column:
@@ -60,11 +59,14 @@ def amount(text: Column) -> Column:
 
 def tin(text: Column) -> Column:
     """ddd-ddd-ddd, with the branch padded to five digits if there is one; null if malformed."""
-    upper = F.upper(text)
-    one, two, three, branch = (F.regexp_extract(upper, _TIN, group) for group in (1, 2, 3, 4))
-    base = F.concat_ws("-", one, two, three)
-    full = F.when(branch != "", F.concat_ws("-", base, F.lpad(branch, 5, "0"))).otherwise(base)
-    return F.when((F.length(base) == 11) & (base != "000-000-000"), full)
+    # Digits alone, whatever parts them; that they stand as a TIN's do is asked of the whole text.
+    digits = F.translate(F.upper(text), "ABCDEFGHIJKLMNOPQRSTUVWXYZ-. ", "")
+    parts = [F.substring(digits, at, 3) for at in (1, 4, 7)]
+    base = F.concat_ws("-", *parts)
+    branch = F.lpad(F.substring(digits, 10, 5), 5, "0")
+    full = F.when(F.length(digits) == 9, base).otherwise(F.concat_ws("-", base, branch))
+    blank = F.substring(digits, 1, 9) == "000000000"
+    return F.when(F.upper(text).rlike(_TIN) & ~blank, full)
 
 
 def name_key(name: Column) -> Column:
@@ -72,14 +74,18 @@ def name_key(name: Column) -> Column:
     return F.trim(F.regexp_replace(F.upper(name), r"[^\p{L}\p{N}]+", " "))
 
 
-def payee_kind(key: Column, name: Column) -> Column:
+def single_blanks(text: Column) -> Column:
+    """Runs of white space become one blank."""
+    return F.when(text.rlike(r"[\t\r\n]|  "), F.regexp_replace(text, r"\s+", " ")).otherwise(text)
+
+
+def payee_kind(name: Column) -> Column:
     """corporate if the name has a juridical word, else individual (as bir_rules reads names)."""
-    words = sorted(juridical_words() - {"CO"})
+    words = "|".join(sorted(juridical_words() - {"CO"}))
     # Dots vanish first, so that O.P.C. is a word; a leading Co is a family name.
-    text = F.regexp_replace(F.regexp_replace(F.upper(name), r"\.", ""), r"[^\p{L}]+", " ")
-    padded = F.concat(F.lit(" "), F.trim(text), F.lit(" "))
-    pattern = rf" (?:{'|'.join(words)}) |[^ ] CO "
-    return F.when(padded.rlike(pattern), F.lit("corporate")).otherwise(F.lit("individual"))
+    text = F.translate(F.upper(name), ".", "")
+    pattern = rf"(?:^|[^\p{{L}}])(?:{words})(?:[^\p{{L}}]|$)|\p{{L}}[^\p{{L}}]+CO(?:[^\p{{L}}]|$)"
+    return F.when(text.rlike(pattern), F.lit("corporate")).otherwise(F.lit("individual"))
 
 
 def vat_rate() -> Column:
