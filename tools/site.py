@@ -38,6 +38,8 @@ class Site:
         self.state_file = self.home / "site.json"
         if self.state_file.exists():
             self.state = json.loads(self.state_file.read_text())
+        # without its password a cluster of an earlier state is lost: it is made anew
+        self.cluster_is_foreign = "postgres_password" not in self.state
         self.state.setdefault("postgres_password", postgres.new_password())
         self.state.setdefault("odoo_password", secrets.token_urlsafe(9))
         self.state.setdefault("database", "demo")
@@ -89,6 +91,8 @@ class Site:
     # --- PostgreSQL (databases' files beside it, in Odoo's filestore)
 
     def start_postgres(self) -> None:
+        if self.cluster_is_foreign:
+            self.cluster.destroy()
         self.state["ports"]["postgres"] = self.cluster.start(self.state["ports"].get("postgres"))
         self.save()
 

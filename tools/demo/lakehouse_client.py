@@ -10,11 +10,13 @@ import argparse
 import json
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
+from databricks.sdk.errors import OperationFailed
 from databricks.sdk.service import compute, jobs, sql
 
 from tools.demo.lakehouse_thread import WAREHOUSE
@@ -27,15 +29,25 @@ def client() -> WorkspaceClient:
     return WorkspaceClient(config=Config(http_timeout_seconds=60, retry_timeout_seconds=30))
 
 
-def upload(workspace: WorkspaceClient, volume: str, files: list[str]) -> dict:
-    """Put files into a Volume; a file of the same name is replaced."""
-    workspace.files.create_directory(volume)
-    for name in files:
-        with open(name, "rb") as content:
-            target = f"{volume}/{Path(name).name}"
+def upload(workspace: WorkspaceClient, volume: str, source: str) -> dict:
+    """Put a file, or a folder with all its files, into a Volume; same names are replaced."""
+    root = Path(source)
+    files = [root] if root.is_file() else sorted(f for f in root.rglob("*") if f.is_file())
+    base = root.parent if root.is_file() else root
+    folders = {file.parent.relative_to(base).as_posix() for file in files}
+    for folder in sorted(folders):
+        workspace.files.create_directory(f"{volume}/{folder}".removesuffix("/."))
+    for file in files:
+        with file.open("rb") as content:
+            target = f"{volume}/{file.relative_to(base).as_posix()}"
             workspace.files.upload(target, content, overwrite=True)
-    listed = list(workspace.files.list_directory_contents(volume))
-    return {"uploaded": len(files), "in_volume": len(listed)}
+    return {"uploaded": len(files), "in_volume": _count_files(workspace, volume)}
+
+
+def _count_files(workspace: WorkspaceClient, folder: str) -> int:
+    entries = list(workspace.files.list_directory_contents(folder))
+    below = (_count_files(workspace, entry.path) for entry in entries if entry.is_directory)
+    return sum(not entry.is_directory for entry in entries) + sum(below)
 
 
 def _task(key: str, entry_point: str, wheel: str, after: str | None = None) -> jobs.Task:
@@ -71,7 +83,11 @@ def ensure_jobs(workspace: WorkspaceClient, wheel: str) -> dict:
 def run_job(workspace: WorkspaceClient, job_id: int) -> dict:
     """Run a job to its end; a failed task's own error text is part of the answer."""
     started = time.monotonic()
-    run = workspace.jobs.run_now(job_id).result(timeout=timedelta(minutes=JOB_MINUTES))
+    waiter = workspace.jobs.run_now(job_id)
+    # the SDK raises for a failed task; which task, and why, is only in the run
+    with suppress(OperationFailed):
+        waiter.result(timeout=timedelta(minutes=JOB_MINUTES))
+    run = workspace.jobs.get_run(waiter.run_id)
     answer = {
         "run_id": run.run_id,
         "state": run.state.result_state.value if run.state.result_state else None,
@@ -81,7 +97,8 @@ def run_job(workspace: WorkspaceClient, job_id: int) -> dict:
     }
     for task in run.tasks or []:
         output = workspace.jobs.get_run_output(task.run_id)
-        answer["tasks"][task.task_key] = {"logs": output.logs, "error": output.error}
+        kept = {"logs": output.logs, "error": output.error, "trace": output.error_trace}
+        answer["tasks"][task.task_key] = kept
     return answer
 
 
@@ -111,7 +128,7 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("upload")
     verb.add_argument("volume")
-    verb.add_argument("files", nargs="+")
+    verb.add_argument("source")
     verbs.add_parser("ensure-jobs").add_argument("wheel")
     verbs.add_parser("run-job").add_argument("job_id", type=int)
     verbs.add_parser("query").add_argument("statement")
