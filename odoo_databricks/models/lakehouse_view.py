@@ -308,8 +308,10 @@ class LakehouseView(models.Model):
         self.env.cr.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (ADVISORY_CLASS, self.id))
         if not self.env.cr.fetchone()[0]:
             raise UserError(_("Another refresh of this view is under way."))
-        loader = self.env[self.model_name]._snapshot_loader()
-        return loader.load(sql.fetch_arrow(client, statement))
+        report = self.env[self.model_name]
+        counts = report._snapshot_loader().load(sql.fetch_arrow(client, statement))
+        report.invalidate_model()
+        return counts
 
     def _record_success(self, run):
         if self.state == "failed":
