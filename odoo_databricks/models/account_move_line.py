@@ -131,16 +131,16 @@ class AccountMoveLine(models.Model):
             candidates = atc_taxes(self.env, self.company_id, self.bir_atc, self.bir_rate)
             # A tax that is already there stays, so that a person's choice between twins stands.
             wanted = (candidates & current)[:1] or candidates[:1]
-            if not wanted:
-                return _(
-                    "no tax for %(atc)s at %(rate)s %% in this chart",
-                    atc=self.bir_atc,
-                    rate=canonical_number("bir_rate", self.bir_rate),
-                )
         if wanted != current:
             if self.parent_state != "draft":
                 return _("the bill is posted: reset it to draft to change its withholding tax")
             self.tax_ids = self.tax_ids - current + wanted
+        if self.bir_withholding == "withheld" and not wanted:
+            return _(
+                "no tax for %(atc)s at %(rate)s %% in this chart",
+                atc=self.bir_atc,
+                rate=canonical_number("bir_rate", self.bir_rate),
+            )
         if tax_effect(wanted) == "payment":
             return _("%s takes effect when the payment is registered", wanted.name)
         return False

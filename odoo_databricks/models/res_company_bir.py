@@ -5,8 +5,8 @@ from .bir_terms import PAYOR_KINDS
 
 
 # Apart from the lakehouse's own fields, so that a later split of the addon is a move.
-class ResCompany(models.Model):  # pylint: disable=consider-merging-classes-inherited
-    _inherit = "res.company"
+class ResCompany(models.Model):
+    _inherit = "res.company"  # pylint: disable=consider-merging-classes-inherited
 
     bir_payor_kind = fields.Selection(
         selection=PAYOR_KINDS,

@@ -74,15 +74,11 @@ class TestBirAutofill(BirCase):
         self.assertEqual(bill.bir_form, "2307")
         self.assertEqual(line.tax_ids.filtered("l10n_ph_atc").mapped("l10n_ph_atc"), ["WC100"])
         self.assertIn(self.vat, line.tax_ids)
-        # What Odoo's own 2307 export reads is the same base and tax.
-        aggregated = bill._prepare_invoice_aggregated_taxes()
-        details = [
-            detail
-            for detail in aggregated["tax_details_per_record"][line]["tax_details"].values()
-            if detail["tax"].l10n_ph_atc
-        ]
-        self.assertEqual([detail["base_amount"] for detail in details], [10000.0])
-        self.assertEqual([abs(detail["tax_amount"]) for detail in details], [500.0])
+        # The journal item that the 2307 is made of has the same base and tax.
+        withheld = bill.line_ids.filtered("tax_line_id.l10n_ph_atc")
+        self.assertEqual(withheld.tax_line_id.l10n_ph_atc, "WC100")
+        self.assertEqual((abs(withheld.tax_base_amount), withheld.balance), (10000.0, -500.0))
+        self.assertEqual(bill.amount_total, 10700.0)
 
     def test_below_the_floor_is_blank_and_kept_in_the_audit_trail(self):
         bill = self._bill(("Something unclear", 10000))

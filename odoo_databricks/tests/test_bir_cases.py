@@ -163,13 +163,22 @@ class TestBirCases(BirCase):
     def test_another_atc_replaces_the_tax_of_the_first(self):
         bill = self._bill(("Office rent", 10000))
         self._decide_all(self._wizard(bill), "rent").action_apply()
+        self.vendor.bir_gross_over_limit = "yes"
         wizard = self._wizard(bill)
-        self._row(wizard, "bir_nature").write({"decision": "edit", "edit_value": "contractor"})
+        nature = self._row(wizard, "bir_nature")
+        nature.write({"decision": "edit", "edit_value": "professional"})
         wizard.action_accept_certain()
         wizard.action_apply()
         line = bill._bir_lines()
-        self.assertEqual(line.tax_ids.mapped("l10n_ph_atc"), [False, "WC120"])
-        self.assertEqual(line.bir_tax_withheld, 200.0)
+        self.assertEqual(line.tax_ids.mapped("l10n_ph_atc"), [False, "WC011"])
+        self.assertEqual(line.bir_tax_withheld, 1500.0)
+        # An ATC that the chart does not know takes the tax of the former with it.
+        wizard = self._wizard(bill)
+        self._row(wizard, "bir_atc").write({"decision": "edit", "edit_value": "WC610"})
+        wizard.action_accept_certain()
+        wizard.action_apply()
+        self.assertEqual(line.tax_ids, self.vat)
+        self.assertIn("no tax for WC610", line.bir_note)
 
     def test_sections_and_notes_carry_no_fields(self):
         bill = self._bill(("Office rent", 10000))
