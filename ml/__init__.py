@@ -1,0 +1,1 @@
+"""Models that read text of finance lines: training, evaluation, registry, serving."""
