@@ -27,9 +27,7 @@ class AccountMove(models.Model):
     )
     bir_submitted_by = fields.Many2one("res.users", string="BIR Submitted by", copy=False)
     bir_submitted_on = fields.Datetime(string="BIR Submitted on", copy=False)
-    bir_open_count = fields.Integer(
-        string="Open BIR Fields", compute="_compute_bir_open_count"
-    )
+    bir_open_count = fields.Integer(string="Open BIR Fields", compute="_compute_bir_open_count")
     bir_withheld_total = fields.Monetary(
         string="Total Tax Withheld",
         compute="_compute_bir_open_count",
@@ -173,9 +171,7 @@ class AccountMove(models.Model):
             if line._bir_open_fields()
         ]
         if missing:
-            raise UserError(
-                _("These required fields are not decided yet:\n%s", "\n".join(missing))
-            )
+            raise UserError(_("These required fields are not decided yet:\n%s", "\n".join(missing)))
 
     def action_bir_reopen(self):
         self.ensure_one()

@@ -2,13 +2,26 @@
 
 17.0 is the specification. In 19.0 a withholding tax may take effect at payment
 (`account.tax.is_withholding_tax_on_payment`): such a tax stands on the bill line, but moves no
-amount until the payment is registered. And 19.0 has no `hr.expense.sheet`: the expense itself
-carries the approval.
+amount until the payment is registered. 19.0 has no `hr.expense.sheet`: the expense itself
+carries the approval. And 19.0 keeps no section of odoo.conf but its own.
 """
+
+import configparser
+
+from odoo.tools import config
 
 # Base tags of the purchase VAT boxes: 2550Q as the chart of each series numbers them.
 _EXEMPT_TAGS = {"46E", "47A", "48E", "49A"}
 _ZERO_RATED_TAGS = {"46ZR", "48ZR"}
+
+
+def extra_options(section):
+    """Options of a section of odoo.conf that is not Odoo's own, as dict of str to str."""
+    if hasattr(config, "misc"):
+        return config.misc.get(section, {})
+    parser = configparser.RawConfigParser()
+    parser.read([config["config"]])
+    return dict(parser[section]) if parser.has_section(section) else {}
 
 
 def withheld_on_payment(tax):

@@ -109,8 +109,10 @@ class BirCase(TransactionCase):
     def _wizard(self, bill, user=None):
         """The wizard that the button on the bill opens."""
         action = bill.with_user(user or self.preparer).action_bir_autofill()
-        return self.env["bir.autofill.wizard"].with_user(user or self.preparer).browse(
-            action["res_id"]
+        return (
+            self.env["bir.autofill.wizard"]
+            .with_user(user or self.preparer)
+            .browse(action["res_id"])
         )
 
     @staticmethod

@@ -128,8 +128,9 @@ class TestBirAutofill(BirCase):
         wizard.action_accept_certain()
         wizard.action_apply()
         self.assertEqual(line.bir_nature, "contractor")
-        self.assertEqual((row.prediction_id.decision, row.prediction_id.final_value),
-                         ("keep", "contractor"))
+        self.assertEqual(
+            (row.prediction_id.decision, row.prediction_id.final_value), ("keep", "contractor")
+        )
 
     def test_a_value_edited_after_the_request_is_not_overwritten(self):
         bill = self._bill(("Office rent", 10000))

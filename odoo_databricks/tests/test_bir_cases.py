@@ -84,12 +84,16 @@ class TestBirCases(BirCase):
     def test_a_company_that_keeps_no_pesos_gets_no_answer(self):
         dollars = self._philippine_company("Dollar Books Test")
         dollars.currency_id = self.env.ref("base.USD")
-        bill = self.admin_env["account.move"].with_company(dollars).create(
-            {
-                "move_type": "in_invoice",
-                "partner_id": self.vendor.id,
-                "invoice_line_ids": [Command.create({"name": "Rent", "price_unit": 10})],
-            }
+        bill = (
+            self.admin_env["account.move"]
+            .with_company(dollars)
+            .create(
+                {
+                    "move_type": "in_invoice",
+                    "partner_id": self.vendor.id,
+                    "invoice_line_ids": [Command.create({"name": "Rent", "price_unit": 10})],
+                }
+            )
         )
         self.assertEqual(bill.company_currency_id.name, "USD")
         answers = self.admin_env["bir.rule.engine"]._answers(bill._bir_lines(), "rent")
@@ -120,9 +124,7 @@ class TestBirCases(BirCase):
         self._bill(("Pens", 300), date="2025-06-10").action_post()
         self.assertTrue(engine._regular_supplier(bill, day))
         with self._model_says("goods", 0.99):
-            self.assertEqual(
-                self._proposed(self._wizard(bill)), ("WC158", "1", "300.00", "3.00")
-            )
+            self.assertEqual(self._proposed(self._wizard(bill)), ("WC158", "1", "300.00", "3.00"))
 
     def test_unknown_vat_status_does_not_hide_what_does_not_hang_on_it(self):
         bill = self._bill(("Office rent", 10000, self.vat.browse()))

@@ -74,7 +74,10 @@ class BirAutofillWizardLine(models.TransientModel):
     def _is_certain(self):
         """Ready for 'Accept all certain': proposed above the floor, open, not a person's own."""
         return bool(
-            self.field_name and self.applies and self.proposed_value and not self.locked
+            self.field_name
+            and self.applies
+            and self.proposed_value
+            and not self.locked
             and not self.decision
         )
 
@@ -134,10 +137,8 @@ class BirAutofillWizardLine(models.TransientModel):
         if self.field_name == "bir_atc" and value == NO_ATC:
             return _("Nothing to withhold")
         if self.field_name in ("bir_nature", "bir_vat_treatment"):
-            selection = self.env["account.move.line"].fields_get(
-                [self.field_name], ["selection"]
-            )[self.field_name]["selection"]
-            return dict(selection).get(value, value)
+            described = self.env["account.move.line"].fields_get([self.field_name], ["selection"])
+            return dict(described[self.field_name]["selection"]).get(value, value)
         return value
 
     # -- proposing -----------------------------------------------------------------------------
