@@ -17,6 +17,18 @@ _NOT_A_USER = re.compile(r"(menu|view|action|cron|report)s?\w*$", re.IGNORECASE)
 _TWICE = re.compile(r"^( *\S.*\.check_access\(.*\)\n)\1", re.MULTILINE)
 _OSV_IMPORT = re.compile(r"^from odoo\.osv import expression$", re.MULTILINE)
 _OSV_NAMES = {"TRUE_DOMAIN": "[(1, '=', 1)]", "FALSE_DOMAIN": "[(0, '=', 1)]"}
+_CONFIG_SECTIONS = '''
+
+def _config_sections():
+    """Sections of odoo.conf as 17.0's config.misc held them; 19.0 keeps [options] only."""
+    from configparser import RawConfigParser
+
+    if not hasattr({config}, "misc"):
+        parser = RawConfigParser()
+        parser.read({config}["config"] or [])
+        {config}.misc = {{name: dict(parser.items(name)) for name in parser.sections()}}
+    return {config}.misc
+'''
 
 
 def aggregators(text: str, place: Place) -> str:
@@ -207,6 +219,19 @@ def sql_constraints(text: str, place: Place) -> str:
     return text
 
 
+def config_sections(text: str, place: Place) -> str:
+    """``config.misc``: 19.0 keeps only ``[options]`` of odoo.conf, so the rest is read anew."""
+    source = Source(text, place.path)
+    names = set()
+    for node in source.nodes(ast.Attribute):
+        if node.attr == "misc" and source.source(node.value) in ("config", "tools.config"):
+            names.add(source.source(node.value))
+            source.edits.replace(*source.span(node), "_config_sections()")
+    if not names or "def _config_sections():" in text:
+        return text
+    return source.result().rstrip("\n") + "\n" + _CONFIG_SECTIONS.format(config=names.pop())
+
+
 def form_imports(text: str, place: Place) -> str:
     """``Form`` comes from ``odoo.tests``."""
     return text.replace("from odoo.tests.common import Form\n", "from odoo.tests import Form\n")
@@ -222,5 +247,6 @@ RULES = (
     access_checks,
     domains,
     sql_constraints,
+    config_sections,
     form_imports,
 )
