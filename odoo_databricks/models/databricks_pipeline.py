@@ -5,11 +5,11 @@ from datetime import timedelta
 from dateutil.relativedelta import relativedelta
 
 from odoo import _, api, fields, models
-from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.exceptions import UserError, ValidationError
 from odoo.tools import SQL
 
 from .databricks_pipeline_run import ACTIVE_STATES, RUN_STATES
-from .databricks_tools import checkpoint, claim_one
+from .databricks_tools import MANAGER, checkpoint, claim_one, require_group
 
 _logger = logging.getLogger(__name__)
 
@@ -118,8 +118,7 @@ class DatabricksPipeline(models.Model):
     def action_run_now(self):
         """Submit a run and open it; what becomes of it is looked at by the scheduled action."""
         self.ensure_one()
-        if not self.env.user.has_group("odoo_databricks.group_lakehouse_manager"):
-            raise AccessError(_("Only a lakehouse manager runs pipelines."))
+        require_group(self.env, MANAGER, _("Only a lakehouse manager runs pipelines."))
         active = self.run_ids.filtered(lambda run: run.state in ACTIVE_STATES)
         if active:
             raise UserError(

@@ -5,12 +5,12 @@ import uuid
 from datetime import timedelta
 
 from odoo import _, api, fields, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import UserError
 from odoo.tools import SQL
 
 from ..lib import jobs
 from ..lib.errors import NotFound, WorkspaceError, WrongToken
-from .databricks_tools import checkpoint, claim_one, explain
+from .databricks_tools import MANAGER, checkpoint, claim_one, explain, require_group
 
 _logger = logging.getLogger(__name__)
 
@@ -107,8 +107,7 @@ class DatabricksPipelineRun(models.Model):
 
     # -- actions --------------------------------------------------------------------------------
     def _check_manager(self):
-        if not self.env.user.has_group("odoo_databricks.group_lakehouse_manager"):
-            raise AccessError(_("Only a lakehouse manager handles pipeline runs."))
+        require_group(self.env, MANAGER, _("Only a lakehouse manager handles pipeline runs."))
 
     def action_poll(self):
         """Ask the workspace now instead of waiting for the scheduled action."""

@@ -6,7 +6,10 @@ import threading
 import psycopg2
 
 from odoo import modules
+from odoo.exceptions import AccessError
 from odoo.tools import SQL
+
+MANAGER = "odoo_databricks.group_lakehouse_manager"
 
 
 def in_test():
@@ -72,3 +75,9 @@ def quote_table(text):
     if len(parts) != 3 or not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part) for part in parts):
         raise ValueError(f"{text!r} is not catalog.schema.table")
     return ".".join(f"`{part}`" for part in parts)
+
+
+def require_group(env, group, message):
+    """Raise AccessError unless the user has the group or the code runs as the system."""
+    if not env.su and not env.user.has_group(group):
+        raise AccessError(message)

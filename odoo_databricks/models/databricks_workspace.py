@@ -2,14 +2,15 @@ import re
 from contextlib import contextmanager
 
 from odoo import _, api, fields, models
-from odoo.exceptions import AccessError, UserError, ValidationError
-from odoo.tools import SQL, config, format_datetime
+from odoo.exceptions import UserError, ValidationError
+from odoo.tools import SQL, format_datetime
 
 from ..lib import client as lib_client
 from ..lib import health
 from ..lib.errors import SecretError, WrongHost
 from ..lib.secret_store import SecretStore
-from .databricks_tools import explain
+from .databricks_tools import explain, require_group
+from .series_adapter import extra_options
 
 SECRETS = ("token", "client_secret")
 
@@ -194,7 +195,7 @@ class DatabricksWorkspace(models.Model):
     # -- secrets --------------------------------------------------------------------------------
     @api.model
     def _secret_store(self):
-        return SecretStore(config.misc.get("odoo_databricks"))
+        return SecretStore(extra_options("odoo_databricks"))
 
     def _secret_name(self):
         return "token" if self.auth_type == "pat" else "client_secret"
@@ -226,13 +227,13 @@ class DatabricksWorkspace(models.Model):
             "SELECT token_cipher, client_secret_cipher FROM databricks_workspace WHERE id = %s",
             (self.id,),
         )
+        token, client_secret = self.env.cr.fetchone()
         name = self._secret_name()
-        stored = dict(zip(SECRETS, self.env.cr.fetchone()))[name]  # noqa: B905 (3.10 dialect)
+        stored = token if name == "token" else client_secret
         return self._secret_store().resolve(f"{self.code}_{name}", stored).value
 
     def _check_system(self):
-        if not self.env.user.has_group("base.group_system"):
-            raise AccessError(_("Only an administrator handles workspaces."))
+        require_group(self.env, "base.group_system", _("Only an administrator does this."))
 
     def action_forget_secrets(self):
         self._check_system()

@@ -1,13 +1,21 @@
 import logging
+import time
 from datetime import timedelta
 
 from odoo import _, api, fields, models
-from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.exceptions import UserError, ValidationError
 from odoo.tools import SQL, format_datetime
 
 from ..lib import sql
 from ..lib.errors import WorkspaceError
-from .databricks_tools import checkpoint, claim_one, explain, quote_table
+from .databricks_tools import (
+    MANAGER,
+    checkpoint,
+    claim_one,
+    explain,
+    quote_table,
+    require_group,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -118,8 +126,7 @@ class LakehouseView(models.Model):
     def action_refresh(self):
         """Refresh now and say what came of it; a failure is kept on the record, not raised."""
         self.ensure_one()
-        if not self.env.user.has_group("odoo_databricks.group_lakehouse_manager"):
-            raise AccessError(_("Only a lakehouse manager refreshes views."))
+        require_group(self.env, MANAGER, _("Only a lakehouse manager refreshes views."))
         if not self.workspace_id:
             raise UserError(
                 _(
@@ -237,6 +244,7 @@ class LakehouseView(models.Model):
     def _advance(self, run):
         counts = statement_id = None
         message = False
+        resumed, clock = bool(run.statement_id), time.monotonic()
         try:
             with self.env.cr.savepoint(), self.workspace_id.client(self) as client:
                 statement = self._statement(client, run)
@@ -259,7 +267,9 @@ class LakehouseView(models.Model):
         values.update(
             state="failed" if message else "done",
             finished_at=now,
-            duration=(now - run.started_at).total_seconds(),
+            duration=(now - run.started_at).total_seconds()
+            if resumed
+            else time.monotonic() - clock,
             error=message,
         )
         if message:

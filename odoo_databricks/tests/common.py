@@ -108,3 +108,17 @@ class LakehouseCase(TransactionCase):
                 **values,
             }
         )
+
+    def own_cursor_rows(self, query, *args):
+        """What another connection sees: call log rows are not in this transaction's snapshot."""
+        with self.registry.cursor() as cr:
+            cr.execute(query, args)
+            return cr.dictfetchall()
+
+    def forget_calls(self, workspace):
+        """Call log rows outlive the test's rollback, which is their purpose; take them away."""
+        self.addCleanup(self._delete_calls, workspace.id)
+
+    def _delete_calls(self, workspace_id):
+        with self.registry.cursor() as cr:
+            cr.execute("DELETE FROM databricks_call_log WHERE workspace_ref = %s", (workspace_id,))

@@ -109,7 +109,9 @@ class TestAccess(LakehouseCase):
         seen = self.env["databricks.workspace"].with_user(self.manager).search([])
         self.assertIn(shared, seen)
         self.assertNotIn(theirs, seen)
-        self.assertNotIn(pipeline, self.env["databricks.pipeline"].with_user(self.manager).search([]))
+        self.assertNotIn(
+            pipeline, self.env["databricks.pipeline"].with_user(self.manager).search([])
+        )
 
     def test_title_tells_the_age_of_the_data(self):
         xmlid = "odoo_databricks.lakehouse_vendor_spend_monthly_action"

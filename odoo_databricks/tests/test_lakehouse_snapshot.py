@@ -167,7 +167,9 @@ class TestSnapshotReaders(TransactionCase):
 
     def test_older_reader_keeps_its_rows(self):
         table = f"lakehouse_snap_test_{uuid.uuid4().hex[:8]}"
-        columns = [c for c in LakehouseVendorSpendMonthly._snapshot_columns if c.role != "partner_tin"]
+        columns = [
+            c for c in LakehouseVendorSpendMonthly._snapshot_columns if c.role != "partner_tin"
+        ]
         code = f"T{uuid.uuid4().hex[:8]}"
 
         def batch(*keys, gross="1.00"):
