@@ -23,7 +23,8 @@ setup(
     packages=packages(),
     package_dir={"bir_rules": RULES},
     package_data={
-        **{name: ["*.yml", "*.json", "*.csv", "**/*.yml"] for name in packages()},
+        **{name: ["*.yml", "*.json", "*.csv"] for name in packages()},
+        "lakehouse_jobs.contracts": ["*.yml", "sources/*.yml"],
         "bir_rules": ["data/*.csv", "data/*.json"],
     },
 )

@@ -181,7 +181,8 @@ class Lakehouse:
         """Computes `frame` once into Parquet files in `folder` and returns it read back."""
         target = str(folder)
         frame.write.mode("overwrite").parquet(target)
-        return self.spark.read.parquet(target)
+        # A frame without rows leaves no file that could tell its columns.
+        return self.spark.read.schema(frame.schema).parquet(target)
 
     @staticmethod
     def discard(folder: Path) -> None:

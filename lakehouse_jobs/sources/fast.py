@@ -77,6 +77,8 @@ def _csv_batches(rows, header: Header, limit: int) -> Iterator[pa.RecordBatch]:
             return
         except pa.ArrowInvalid as error:
             raise Unusual(str(error)) from None
+        if _has_blank_row(batch):
+            raise Unusual("a blank line")
         raw, breaks = _json_objects(batch, header.columns)
         if len(raw) and pc.max(pc.binary_length(raw)).as_py() > limit:
             raise Unusual("a long line")
@@ -88,6 +90,17 @@ def _csv_batches(rows, header: Header, limit: int) -> Iterator[pa.RecordBatch]:
             numbers = pc.add(pc.subtract(ends, pc.add(breaks, 1)), line)
             line += ends[-1].as_py()
         yield _batch(numbers, raw, header.source, dict(zip(header.columns, batch, strict=True)))
+
+
+def _has_blank_row(batch: pa.RecordBatch) -> bool:
+    """A blank line comes as a row without any value."""
+    blank = None
+    for column in batch.columns:
+        if not column.null_count:
+            return False
+        empty = pc.is_null(column)
+        blank = empty if blank is None else pc.and_(blank, empty)
+    return bool(pc.any(blank).as_py())
 
 
 def _json_objects(
