@@ -79,11 +79,13 @@ def evaluate_groups(
     cards: pd.DataFrame, group_by: str, folds: int, seeds: Sequence[int], jobs: int
 ) -> dict:
     """Every row is tested once for each seed; figures are of all rows of a seed together."""
-    splits = [(seed, split) for seed in seeds for split in group_splits(cards[group_by], folds, seed)]
+    groups = cards[group_by]
+    splits = [(seed, split) for seed in seeds for split in group_splits(groups, folds, seed)]
     done = joblib.Parallel(n_jobs=jobs)(joblib.delayed(guesses)(cards, s) for _, s in splits)
     per_seed: dict[str, list[dict]] = {name: [] for name in METHODS}
     for seed in seeds:
-        parts = [(split, out) for (own, split), out in zip(splits, done, strict=True) if own == seed]
+        tested = zip(splits, done, strict=True)
+        parts = [(split, out) for (own, split), out in tested if own == seed]
         test = cards.iloc[np.concatenate([split.test for split, _ in parts])]
         for name in METHODS:
             guess = Guess(

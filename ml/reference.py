@@ -46,8 +46,9 @@ def lookup_svm(train: pd.DataFrame, test: pd.DataFrame) -> Guess:
     known = history.to_dict()
     strings = test.cleaned.unique()
     unknown = [string for string in strings if string not in known]
-    answers = {string: (known[string][0], 2 + known[string][1]) for string in strings
-               if string in known}
+    answers = {
+        string: (known[string][0], 2 + known[string][1]) for string in strings if string in known
+    }
     if unknown:
         margins = model.decision_function(vectorizer.transform(unknown))
         if margins.ndim == 1:

@@ -101,9 +101,7 @@ class TextClassifier:
         losses = [-(weights * log_softmax(t * scores)).sum() for t in _TEMPERATURES]
         return float(_TEMPERATURES[int(np.argmin(losses))])
 
-    def predict_proba(
-        self, vendors: Sequence, descriptions: Sequence | None = None
-    ) -> np.ndarray:
+    def predict_proba(self, vendors: Sequence, descriptions: Sequence | None = None) -> np.ndarray:
         """Probabilities (n, k) over `classes_`."""
         documents, rows = _distinct(vendors, descriptions)
         if not documents:

@@ -19,8 +19,9 @@ class MemorySettings:
     """Chosen on years before the test year.
 
     strength: lines of history that the coarser grain is worth. half_life: years after which a line
-    counts half (only where times are known); short, since one change of label outlasts it. mixed: extra strength of the text per line that is
-    not of the vendor's main label, where a description can tell such lines apart.
+    counts half (only where times are known); short, since a vendor whose label changed rarely
+    changes back. mixed: extra strength of the text per line that is not of the vendor's main label,
+    where a description can tell such lines apart.
     """
 
     strength: float = 2.0

@@ -20,7 +20,7 @@ _SPACE = re.compile(r"\s+")
 _STAR = re.compile(r"\*+\s*#?")
 _NOT_TEXT = re.compile(r"[^A-Z&*. ]")
 _NOT_WORD = re.compile(r"[^A-Z&* ]")
-# Who passed the payment on stands before the asterisk. Marketplaces that sell themselves are not here.
+# Who passed the payment on stands before the asterisk; marketplaces that sell are not among them.
 _SCHEME = re.compile(
     r"^(?:PAYPAL|PAY PAL|PP|SQ|SQU|SUMUP|IZ|IZETTLE|ZETTLE|SP|EB|CRD|CKO|TST|STRIPE|WPY|FS|DRI|DNH|"
     r"GOCARDLESS|ADYEN|KLARNA|GCASH|PAYMAYA|MAYA|PAYMONGO|DRAGONPAY|XENDIT|GRABPAY) ?\* ?(?=[A-Z])"
