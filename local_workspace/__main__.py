@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import logging
 import os
@@ -45,6 +46,12 @@ def serve(data: Path, port: int, job_python: str) -> int:
     if not settings.database.exists():
         print(f"There is no workspace in {data}: run init first.", file=sys.stderr)
         return 1
+    lock = (settings.data / "serve.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"Another process serves the workspace in {data}.", file=sys.stderr)
+        return 1
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
@@ -69,6 +76,7 @@ def serve(data: Path, port: int, job_python: str) -> int:
         Server(config).run()
     finally:
         services.stop()
+        lock.close()
     return 0
 
 

@@ -66,7 +66,7 @@ class ModelProcess:
             text = "The model is busy; the request waited until its deadline."
             raise ApiError(503, "TEMPORARILY_UNAVAILABLE", text) from error
         try:
-            if self._process is None or self._process.poll() is not None:
+            if not self._alive():
                 await self._start()
                 deadline = time.monotonic() + seconds
             return await self._exchange(body, deadline - time.monotonic())
@@ -74,6 +74,11 @@ class ModelProcess:
             raise ApiError(503, "TEMPORARILY_UNAVAILABLE", str(error)) from error
         finally:
             self._turn.release()
+
+    def _alive(self) -> bool:
+        # The end of the stream is seen before the process can be waited for.
+        running = self._process is not None and self._process.poll() is None
+        return running and not self._reader.at_eof()
 
     async def stop(self) -> None:
         process, self._process = self._process, None

@@ -8,7 +8,7 @@ import queue
 import threading
 from pathlib import Path
 
-from .errors import bad_request
+from .errors import ApiError, bad_request
 from .job_spec import arguments, dependencies, job_parameters, wheels
 from .run_store import RunStore
 from .settings import Settings
@@ -258,9 +258,12 @@ class Runner:
 
     def _local_file(self, path: str) -> Path:
         path = path.removeprefix("dbfs:")
-        if path.startswith("/Volumes/"):
+        if not path.startswith("/Volumes/"):
+            return Path(path)
+        try:
             return self._services.volumes.file(path)
-        return Path(path)
+        except ApiError as error:
+            raise TaskStartError("RESOURCE_NOT_FOUND", error.message) from error
 
     def _task_values(self, token: str) -> dict[str, str]:
         settings = self._settings

@@ -29,9 +29,9 @@ class _Session:
     """A Spark Connect session and what it has been told so far."""
 
     def __init__(self, process: SailProcess, catalog: Catalog) -> None:
+        from pyspark.sql.connect.client import DefaultChannelBuilder
         from pyspark.sql.connect.session import SparkSession
 
-        process.wait_up()
         self.generation = process.generation
         self.used = time.monotonic()
         self.uses = 0
@@ -39,7 +39,12 @@ class _Session:
         self._place = (catalog.default, "default")
         self._schemas: set[tuple[str, str]] = set()
         self._tables: set[tuple[str, str, str]] = set()
-        self.spark = SparkSession(connection=f"sc://127.0.0.1:{process.port}")
+        # Without a pool of its own, a channel shares the back-off that earlier channels to the
+        # same port fell into when the engine died, and fails although the engine is up again.
+        builder = DefaultChannelBuilder(
+            f"sc://127.0.0.1:{process.port}", [("grpc.use_local_subchannel_pool", 1)]
+        )
+        self.spark = SparkSession(connection=builder)
         # The client's own retries last for minutes; a dead engine must show at once.
         self.spark.client.set_retry_policies([])
         self.spark.conf.set("spark.sql.session.timeZone", "UTC")
@@ -130,6 +135,7 @@ class SailEngine:
 
     def acquire(self) -> _Session:
         """Take a session for one statement, idle or new. Raises EngineUnavailable."""
+        self.process.wait_up()
         stale: list[_Session] = []
         found = None
         with self._lock:
@@ -266,7 +272,9 @@ class _SailOperation:
             session, self._session = self._session, None
         if session is None:
             return
-        if self._clean and not self._cancelled:
+        # After DDL the session's own idea of a table may differ from what is on disk.
+        changes_catalog = self._statement.verb in ("CREATE", "ALTER")
+        if self._clean and not self._cancelled and not changes_catalog:
             self._engine.release(session)
         else:
             self._engine.discard(session)

@@ -20,11 +20,18 @@ STATES = {
     "UNRESOLVED_ROUTINE": "42883",
     "MERGE_CARDINALITY_VIOLATION": "23K01",
     "UNBOUND_SQL_PARAMETER": "42P02",
+    "CAST_INVALID_INPUT": "22018",
+    "DELTA_NOT_NULL_CONSTRAINT_VIOLATED": "23502",
+    "DELTA_VIOLATE_CONSTRAINT_WITH_VALUES": "23001",
 }
 
 # Sail gives a class for few errors; the others are told apart by their text.
 _PATTERNS = [
-    (re.compile(r"found .* at \d+:\d+ expected", re.DOTALL), "PARSE_SYNTAX_ERROR", "42601"),
+    (re.compile(r"found .* expected", re.DOTALL), "PARSE_SYNTAX_ERROR", "42601"),
+    (re.compile(r"table location must be an absolute path"), "SCHEMA_NOT_FOUND", "42704"),
+    (re.compile(r"No field named [^\n]*#\d"), "MISSING_AGGREGATION", "42803"),
+    (re.compile(r"not found in table schema|missing from input data"),
+     "DELTA_METADATA_MISMATCH", "42KDG"),
     (re.compile(r"attribute .* is missing|cannot resolve attribute"),
      "UNRESOLVED_COLUMN.WITHOUT_SUGGESTION", "42703"),
     (re.compile(r"table (?:or view )?not found", re.I), "TABLE_OR_VIEW_NOT_FOUND", "42P01"),

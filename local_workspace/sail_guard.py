@@ -11,13 +11,13 @@ from .sql_text import Statement
 
 ALLOWED_VERBS = {
     "SELECT", "WITH", "VALUES", "FROM", "TABLE", "INSERT", "MERGE", "UPDATE", "DELETE", "CREATE",
-    "ALTER", "EXPLAIN", "TRUNCATE",
+    "ALTER", "EXPLAIN",
 }  # fmt: skip
 KNOWN_VERBS = {
     "ADD", "ANALYZE", "BEGIN", "CACHE", "CALL", "CLEAR", "COMMENT", "COPY", "DECLARE", "DESC",
     "DESCRIBE", "DROP", "EXECUTE", "FSCK", "GRANT", "LIST", "LOAD", "MSCK", "OPTIMIZE", "PUT",
     "REFRESH", "REMOVE", "REORG", "REPAIR", "RESET", "RESTORE", "REVOKE", "SET", "SHOW", "SYNC",
-    "UNCACHE", "UNDROP", "UNSET", "USE", "VACUUM",
+    "TRUNCATE", "UNCACHE", "UNDROP", "UNSET", "USE", "VACUUM",
 }  # fmt: skip
 
 WRONG_FUNCTIONS = {

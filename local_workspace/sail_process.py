@@ -30,7 +30,6 @@ class SailProcess:
         self._log_file = log_file
         self._environment = _environment(catalogs, default_catalog)
         self._stopping = threading.Event()
-        self._up = threading.Event()
         self._process: subprocess.Popen | None = None
         # One thread starts the child and lives as long as it: the kernel ties the child's
         # parent-death signal to the thread that forked.
@@ -43,9 +42,15 @@ class SailProcess:
         return process.pid if process and process.poll() is None else None
 
     def wait_up(self, seconds: float = 20) -> None:
-        """Block until the server accepts connections. Raises EngineUnavailable."""
-        if not self._up.wait(seconds):
-            raise EngineUnavailable("The SQL engine did not start in time.")
+        """Block until the server accepts connections. Raises EngineUnavailable.
+
+        The port is asked, not a flag: a server that was killed is noticed at once.
+        """
+        deadline = time.monotonic() + seconds
+        while not self._answers():
+            if time.monotonic() > deadline or self._stopping.is_set():
+                raise EngineUnavailable("The SQL engine did not start in time. SQLSTATE: 08000")
+            time.sleep(0.02)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -62,6 +67,7 @@ class SailProcess:
         failures = 0
         while not self._stopping.is_set():
             started = time.monotonic()
+            self.generation += 1
             with self._log_file.open("ab") as out:
                 self._process = subprocess.Popen(
                     [sys.executable, "-S", str(GUARD), _sail_binary(), "spark", "server"]
@@ -72,11 +78,7 @@ class SailProcess:
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
                 )
-            if self._accepts(self._process):
-                self.generation += 1
-                self._up.set()
             code = self._process.wait()
-            self._up.clear()
             if self._stopping.is_set():
                 return
             lived = time.monotonic() - started
@@ -84,14 +86,12 @@ class SailProcess:
             log.warning("the engine ended with code %s after %.1f s; starting again", code, lived)
             self._stopping.wait(min(0.1 * 2**failures, 5))
 
-    def _accepts(self, process: subprocess.Popen) -> bool:
-        while process.poll() is None and not self._stopping.is_set():
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return True
-            except OSError:
-                time.sleep(0.02)
-        return False
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
 
 def _environment(catalogs: list[str], default_catalog: str) -> dict[str, str]:
@@ -107,6 +107,9 @@ def _environment(catalogs: list[str], default_catalog: str) -> dict[str, str]:
     environment["SAIL_CATALOG__LIST"] = f"[{entries}]"
     environment["SAIL_CATALOG__DEFAULT_CATALOG"] = default_catalog
     environment.setdefault("RUST_LOG", "warn")
+    # An operator that does not yield (a large join) holds a thread of the engine until its batch
+    # is done. With one thread for each core, a few of them would stop every other statement.
+    environment.setdefault("TOKIO_WORKER_THREADS", str(max(16, 4 * (os.cpu_count() or 1))))
     return environment
 
 

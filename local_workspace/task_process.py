@@ -171,7 +171,7 @@ def unpack_wheels(
         except (OSError, zipfile.BadZipFile) as error:
             raise TaskStartError(
                 "LIBRARY_INSTALLATION_ERROR",
-                f"The wheel {path} cannot be installed: {type(error).__name__}",
+                f"The wheel {path} does not exist or is damaged: {type(error).__name__}",
             ) from error
         folders.append(str(target))
     return folders
