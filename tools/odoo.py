@@ -57,6 +57,10 @@ class Odoo:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("DATABRICKS_")}
         return {**kept, "PYTHONPATH": str(self.pythonpath)}
 
+    def options(self) -> dict[str, str]:
+        """Options of odoo.conf that depend on the series. 19.0 has no demo data by default."""
+        return {"without_demo": "all"} if self.series == "17.0" else {}
+
     def addon_path(self) -> Path:
         """The folder that holds the addon for this series (the source, or the ported build)."""
         if self.series == "17.0":

@@ -150,6 +150,7 @@ class Site:
             "workers": 0,
             "max_cron_threads": 1,
             "limit_time_real": 600,
+            **self.odoo.options(),
             **overrides,
         }
         config = configparser.RawConfigParser()

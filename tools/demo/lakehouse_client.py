@@ -102,8 +102,12 @@ def run_job(workspace: WorkspaceClient, job_id: int) -> dict:
     return answer
 
 
-def query(workspace: WorkspaceClient, statement: str) -> list[dict]:
-    """Rows of a small query; every value is text or null."""
+def query(workspace: WorkspaceClient, statements: list[str]) -> list[list[dict]]:
+    """Rows of small queries; every value is text or null."""
+    return [_rows(workspace, statement) for statement in statements]
+
+
+def _rows(workspace: WorkspaceClient, statement: str) -> list[dict]:
     answer = workspace.statement_execution.execute_statement(
         statement, WAREHOUSE, wait_timeout="50s"
     )
@@ -131,7 +135,7 @@ def main() -> int:
     verb.add_argument("source")
     verbs.add_parser("ensure-jobs").add_argument("wheel")
     verbs.add_parser("run-job").add_argument("job_id", type=int)
-    verbs.add_parser("query").add_argument("statement")
+    verbs.add_parser("query").add_argument("statements", nargs="+")
     verbs.add_parser("endpoint").add_argument("name")
     arguments = vars(parser.parse_args())
     function = {

@@ -95,7 +95,7 @@ def _view(site: Site, odoo: OdooClient, report: Report) -> None:
         check(found["state"] == "ok", f"the refresh says: {found['last_error']}")
         row.rows = odoo.count(VIEW_MODEL, [])
         row.where = "Lakehouse > Reporting > Vendor Spend"
-        gold = lakehouse_thread.count(site, "main.gold.vendor_spend_monthly")
+        gold = lakehouse_thread.count(site, "main.gold.vendor_spend_monthly")[0]
         check(
             row.rows + found["rejected_count"] == gold,
             f"{row.rows} rows and {found['rejected_count']} rejected, but {gold} in gold",
