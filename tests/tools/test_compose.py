@@ -8,9 +8,12 @@ import shutil
 import stat
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
+
+from tools.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -123,3 +126,40 @@ def test_odoo_starts_with_the_token_of_the_workspace(tmp_path):
     token.write_text(json.dumps({"token": "dapi-of-a-test"}))
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.stdout == "dapi-of-a-test odoo --database=odoo\n", done.stderr
+
+
+def test_the_workspace_container_starts_the_workspace_and_leaves_its_token(tmp_path):
+    pytest.importorskip("pysail", reason="the workspace runs in the lakehouse environment")
+    token_file = tmp_path / "token.json"
+    tools = str(Path(sys.executable).parent)
+    env = {
+        **os.environ,
+        "PATH": os.pathsep.join([tools, os.environ["PATH"]]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "odoo_databricks" / "lib")]),
+        "WORKSPACE_DATA": str(tmp_path / "data"),
+        "WORKSPACE_TOKEN_FILE": str(token_file),
+    }
+    port = str(free_port(8765))
+    command = [ROOT / "docker" / "workspace" / "start.sh", "serve", "--port", port]
+    tokens = []
+    for _start in range(2):
+        with (
+            open(tmp_path / "log", "w") as log,
+            subprocess.Popen(
+                command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=log, text=True
+            ) as process,
+        ):
+            try:
+                line = process.stdout.readline()
+                assert line, (tmp_path / "log").read_text()
+                tokens.append(json.loads(token_file.read_text())["token"])
+                request = urllib.request.Request(
+                    f"{json.loads(line)['host']}/api/2.0/preview/scim/v2/Me",
+                    headers={"Authorization": f"Bearer {tokens[-1]}"},
+                )
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    assert json.load(answer)["active"]
+            finally:
+                process.terminate()
+    assert tokens[0] == tokens[1], "a second start must keep the first token"
+    assert not (tmp_path / "token.json.new").exists()
