@@ -25,8 +25,10 @@ class AccountMove(models.Model):
         store=True,
         help="The certificate that the vendor gets for this bill.",
     )
-    bir_submitted_by = fields.Many2one("res.users", string="BIR Submitted by", copy=False)
-    bir_submitted_on = fields.Datetime(string="BIR Submitted on", copy=False)
+    bir_submitted_by = fields.Many2one(
+        "res.users", string="BIR Submitted by", copy=False, readonly=True
+    )
+    bir_submitted_on = fields.Datetime(string="BIR Submitted on", copy=False, readonly=True)
     bir_open_count = fields.Integer(string="Open BIR Fields", compute="_compute_bir_open_count")
     bir_withheld_total = fields.Monetary(
         string="Total Tax Withheld",
@@ -38,6 +40,10 @@ class AccountMove(models.Model):
         compute="_compute_bir_net_total",
         currency_field="company_currency_id",
         help="In company currency; negative for a refund.",
+    )
+    bir_demo_data = fields.Boolean(
+        compute="_compute_bir_demo_data",
+        help="A model that was trained on generated rows proposed values of this bill.",
     )
     bir_line_ids = fields.One2many(
         "account.move.line",
@@ -74,6 +80,20 @@ class AccountMove(models.Model):
     def _compute_bir_net_total(self):
         for move in self:
             move.bir_net_total = -move.amount_untaxed_signed
+
+    @api.depends("bir_line_ids.bir_decisions")
+    def _compute_bir_demo_data(self):
+        # sudo: whether it is demo data is said to everybody who sees the values
+        groups = (
+            self.env["bir.prediction"]
+            .sudo()
+            ._read_group(
+                [("move_id", "in", self.ids), ("training_data", "=", "generated")], ["move_id"]
+            )
+        )
+        moves = {move.id for (move,) in groups}
+        for move in self:
+            move.bir_demo_data = move.id in moves
 
     def _bir_lines(self):
         """The lines that carry BIR fields: no section, note, tax or payment-term line."""

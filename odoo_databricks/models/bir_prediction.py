@@ -1,6 +1,8 @@
 from odoo import _, api, fields, models
 from odoo.exceptions import AccessError, UserError
 
+from .bir_terms import FIELD_LABELS
+
 DECISIONS = [
     ("accept", "Accepted"),
     ("keep", "Kept own value"),
@@ -27,7 +29,7 @@ class BirPrediction(models.Model):
     line_res_id = fields.Integer(string="Bill Line ID", readonly=True)
     vendor_name = fields.Char(readonly=True)
     description = fields.Char(readonly=True)
-    field_name = fields.Char(string="Field", required=True, readonly=True)
+    field_name = fields.Selection(FIELD_LABELS, string="Field", required=True, readonly=True)
     source = fields.Selection(
         [("model", "Model"), ("rule", "Rule"), ("books", "Books")], required=True, readonly=True
     )
@@ -49,10 +51,17 @@ class BirPrediction(models.Model):
         readonly=True, help="Of the rules that the served model was built with."
     )
     training_data = fields.Char(readonly=True, help="'generated' means demo data.")
+    data_note = fields.Char(string="Data", compute="_compute_data_note")
     decision = fields.Selection(DECISIONS, readonly=True, index=True)
     final_value = fields.Char(readonly=True)
     decided_by = fields.Many2one("res.users", readonly=True)
     decided_on = fields.Datetime(readonly=True)
+
+    @api.depends("training_data")
+    def _compute_data_note(self):
+        note = _("demo data, no accuracy claimed")
+        for prediction in self:
+            prediction.data_note = note if prediction.training_data == "generated" else False
 
     @api.model_create_multi
     def create(self, vals_list):

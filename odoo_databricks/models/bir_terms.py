@@ -45,6 +45,15 @@ TERMS = (
     Term("bir_tax_base", "amount", "rule", True),
     Term("bir_tax_withheld", "amount", "rule", True),
 )
+FIELD_LABELS = [
+    ("bir_nature", "Nature of Payment"),
+    ("bir_expense_category", "Expense Category"),
+    ("bir_vat_treatment", "VAT Treatment"),
+    ("bir_atc", "ATC"),
+    ("bir_rate", "EWT Rate (%)"),
+    ("bir_tax_base", "Tax Base"),
+    ("bir_tax_withheld", "Tax Withheld"),
+]
 TERM = {term.name: term for term in TERMS}
 NUMBERS = ("bir_rate", "bir_tax_base", "bir_tax_withheld")
 MONEY = ("bir_tax_base", "bir_tax_withheld")

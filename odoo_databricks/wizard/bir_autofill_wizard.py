@@ -23,6 +23,7 @@ class BirAutofillWizard(models.TransientModel):
     notice = fields.Char(help="What the last step left undone.")
     demo_data = fields.Boolean(help="The served model was trained on generated rows.")
     served_entity = fields.Char(string="Served Model")
+    origin = fields.Json(help="What predictions keep of the call that the proposals came from.")
     rules_warning = fields.Char()
     certain_count = fields.Integer(compute="_compute_counts")
     open_count = fields.Integer(compute="_compute_counts")
@@ -90,6 +91,7 @@ class BirAutofillWizard(models.TransientModel):
                 "banner": answer.banner,
                 "demo_data": answer.training_data == "generated",
                 "served_entity": answer.served_entity,
+                "origin": answer.record_values(),
                 "rules_warning": answer.rules_fingerprint
                 and answer.rules_fingerprint != own
                 and _("The served model was built with another version of the rules."),
@@ -104,7 +106,8 @@ class BirAutofillWizard(models.TransientModel):
         self._recompute_rows()
         self._preset_decisions()
         self._recompute_rows()
-        self._keep_predictions(answer)
+        for row in self.line_ids.filtered(lambda row: row.field_name and row.applies):
+            row.prediction_id = row._keep_prediction()
 
     def _section(self, line, number):
         currency = line.currency_id
@@ -175,10 +178,6 @@ class BirAutofillWizard(models.TransientModel):
                 row.decision = "keep"
             elif row.snapshot:
                 row.decision = "accept" if row.snapshot == row.proposed_value else False
-
-    def _keep_predictions(self, answer):
-        for row in self.line_ids.filtered("field_name"):
-            row.prediction_id = row._keep_prediction(answer.record_values())
 
     # -- deciding ------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@ from odoo import _, api, fields, models
 from odoo.exceptions import ValidationError
 from odoo.tools import formatLang
 
-from ..lib import bir_rules
 from ..models.bir_terms import (
     MONEY,
     NATURES,
@@ -232,11 +231,15 @@ class BirAutofillWizardLine(models.TransientModel):
             return False
         return self.move_line_id._bir_value(self.field_name) != (self.snapshot or None)
 
-    def _keep_prediction(self, answer_values):
+    def _raw(self):
+        """What is proposed, also where it is shown as blank."""
+        return (self.reference_value if self.source == "rule" else self.raw_value) or False
+
+    def _keep_prediction(self):
         """Record what is proposed here, raw, with the floor it was held against."""
         if not self.source:
             return self.prediction_id.browse()
-        raw = self.raw_value if self.source != "rule" else self.reference_value
+        origin = self.wizard_id.origin
         line = self.move_line_id
         values = {
             "company_id": line.company_id.id,
@@ -248,33 +251,28 @@ class BirAutofillWizardLine(models.TransientModel):
             "description": line.name,
             "field_name": self.field_name,
             "source": self.source,
-            "proposed_value": raw,
+            "proposed_value": self._raw(),
             "confidence": self.confidence,
             "has_confidence": bool(self.level),
             "shown": bool(self.proposed_value),
             "floor": self.floor,
             "reason": self.reason,
-            **answer_values["all"],
-            **(answer_values["model"] if self.source == "model" else {}),
+            **origin["all"],
+            **(origin["model"] if self.source == "model" else {}),
         }
         return self.env["bir.prediction"].sudo().create(values).sudo(False)
 
     def _decide_prediction(self, decision, final_value):
-        prediction = self.prediction_id
-        raw = self.raw_value if self.source != "rule" else self.reference_value
-        if prediction and (prediction.proposed_value or False) != (raw or False):
+        """Write the decision where it belongs: predictions are decided once, each by one value."""
+        prediction = self.prediction_id.sudo()
+        said = (prediction.decision, prediction.final_value or None)
+        if prediction.decision and said == (decision, final_value):
+            return
+        anew = (prediction.proposed_value or False) != self._raw()
+        if anew and prediction and not prediction.decision:
             # The person changed the nature, so the rules proposed anew: both are kept.
-            request_id = prediction.sudo().request_id
-            prediction._decide("superseded", None)
-            prediction = self._keep_prediction(
-                {
-                    "all": {
-                        "rules_fingerprint": bir_rules.fingerprint(),
-                        "request_id": request_id,
-                    },
-                    "model": {},
-                }
-            )
-            self.prediction_id = prediction
-        if prediction and not prediction.sudo().decision:
-            prediction._decide(decision, final_value)
+            prediction.sudo(False)._decide("superseded", None)
+        if anew or prediction.decision or not prediction:
+            self.prediction_id = self._keep_prediction()
+        if self.prediction_id:
+            self.prediction_id._decide(decision, final_value)

@@ -71,7 +71,8 @@ BirProposal.template = "odoo_databricks.BirProposal";
 /** Bar, word and icon: the level is never told by colour alone. */
 export class BirConfidence extends BirCell {
     get percent() {
-        return Math.round(this.data.confidence * 100);
+        // Cut, not rounded: 0.9496 must not look like the floor of 95 % that it missed.
+        return Math.floor(this.data.confidence * 1000 + 1e-6) / 10;
     }
     get word() {
         return {high: _t("High"), medium: _t("Medium"), low: _t("Low")}[this.data.level];
