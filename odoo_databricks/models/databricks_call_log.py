@@ -52,7 +52,7 @@ class DatabricksCallLog(models.Model):
             "user_ref": user.id,
             "user_login": user.login,
             "res_model": record._name if record else None,
-            "res_id": record.id if record else None,
+            "res_id": record[:1].id if record else None,
         }
 
         def write(call):

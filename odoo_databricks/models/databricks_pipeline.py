@@ -119,8 +119,7 @@ class DatabricksPipeline(models.Model):
         """Submit a run and open it; what becomes of it is looked at by the scheduled action."""
         self.ensure_one()
         require_group(self.env, MANAGER, _("Only a lakehouse manager runs pipelines."))
-        active = self.run_ids.filtered(lambda run: run.state in ACTIVE_STATES)
-        if active:
+        if self.sudo()._has_active_run():
             raise UserError(
                 _(
                     "'%(pipeline)s' is running already. Wait for it to end, or cancel it.",
@@ -163,8 +162,7 @@ class DatabricksPipeline(models.Model):
             return False
         scheduled_for = pipeline.next_run
         pipeline.next_run = pipeline._next_after(now)
-        active = pipeline.run_ids.filtered(lambda run: run.state in ACTIVE_STATES)
-        if active:
+        if pipeline._has_active_run():
             _logger.info("%s is still running; this time is left out", pipeline.name)
         else:
             pipeline._queue_run("schedule", scheduled_for)
@@ -182,6 +180,10 @@ class DatabricksPipeline(models.Model):
             moment = self.next_run + step * steps
             steps += 1
         return moment
+
+    def _has_active_run(self):
+        domain = [("pipeline_id", "=", self.id), ("state", "in", ACTIVE_STATES)]
+        return bool(self.env["databricks.pipeline.run"].search_count(domain, limit=1))
 
     def _queue_run(self, reason, scheduled_for=None):
         return self.env["databricks.pipeline.run"].create(

@@ -279,8 +279,12 @@ class DatabricksPipelineRun(models.Model):
     def _schedule_failure_activity(self):
         """One open activity a pipeline, however often it fails."""
         kind = self.env.ref("mail.mail_activity_data_warning")
-        open_ones = self.pipeline_id.run_ids.activity_ids.filtered(
-            lambda activity: activity.activity_type_id == kind
+        open_ones = self.search_count(
+            [
+                ("pipeline_id", "=", self.pipeline_id.id),
+                ("activity_ids.activity_type_id", "=", kind.id),
+            ],
+            limit=1,
         )
         user = self.pipeline_id.responsible_id or self.create_uid
         if not open_ones and user.active:

@@ -10,6 +10,8 @@ from odoo.exceptions import AccessError
 from odoo.tools import SQL
 
 MANAGER = "odoo_databricks.group_lakehouse_manager"
+# how a title or a sentence writes a time; "medium" differs between the series of Odoo
+MOMENT = "d MMM yyyy HH:mm"
 
 
 def in_test():

@@ -9,7 +9,7 @@ from ..lib import client as lib_client
 from ..lib import health
 from ..lib.errors import SecretError, WrongHost
 from ..lib.secret_store import SecretStore
-from .databricks_tools import explain, require_group
+from .databricks_tools import MOMENT, explain, require_group
 from .series_adapter import extra_options
 
 SECRETS = ("token", "client_secret")
@@ -141,7 +141,7 @@ class DatabricksWorkspace(models.Model):
                 }
                 workspace.secret_status = origin[external.origin]
             elif set_on:
-                moment = format_datetime(self.env, set_on, dt_format="medium")
+                moment = format_datetime(self.env, set_on, dt_format=MOMENT)
                 workspace.secret_status = _("set on %(moment)s", moment=moment)
             else:
                 workspace.secret_status = _("not set")

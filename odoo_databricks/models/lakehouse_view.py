@@ -10,6 +10,7 @@ from ..lib import sql
 from ..lib.errors import WorkspaceError
 from .databricks_tools import (
     MANAGER,
+    MOMENT,
     checkpoint,
     claim_one,
     explain,
@@ -117,7 +118,7 @@ class LakehouseView(models.Model):
             return ""
         if not self.data_as_of:
             return _("not refreshed yet")
-        moment = format_datetime(self.env, self.data_as_of, dt_format="medium")
+        moment = format_datetime(self.env, self.data_as_of, dt_format=MOMENT)
         if self.state == "failed":
             return _("data as of %(moment)s, last refresh failed", moment=moment)
         return _("data as of %(moment)s", moment=moment)
@@ -233,7 +234,7 @@ class LakehouseView(models.Model):
         if self.resume_at and run.state == "running" and run.statement_id:
             self.lease_until = now + LEASE
             return run
-        interrupted = self.run_ids.filtered(lambda run: run.state == "running")
+        interrupted = run.search([("view_id", "=", self.id), ("state", "=", "running")])
         interrupted.write(
             {"state": "failed", "finished_at": now, "error": _("Interrupted: Odoo was stopped.")}
         )

@@ -119,7 +119,7 @@ class TestAccess(LakehouseCase):
         self.user.tz = "Asia/Manila"
         env = self.env(user=self.user, context={"tz": "Asia/Manila", "lang": "en_US"})
         action = env["lakehouse.vendor.spend.monthly"].action_open_report(xmlid)
-        self.assertIn("data as of Oct 2, 2025, 9:00:00", action["display_name"])
+        self.assertIn("data as of 2 Oct 2025 09:00", action["display_name"])
         self.assertNotIn("failed", action["display_name"])
         self.view.state = "failed"
         stored = env.ref(xmlid).sudo().with_context(tz="Asia/Manila", lang="en_US")
