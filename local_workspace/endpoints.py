@@ -14,7 +14,7 @@ from .model_process import ModelProcess, ModelStartError
 from .store import now_ms
 
 log = logging.getLogger("local_workspace.serving")
-WAIT_READY_SECONDS = 30
+WAIT_READY_SECONDS = 6
 
 
 class Endpoint:

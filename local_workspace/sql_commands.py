@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 
 import pyarrow as pa
 
@@ -151,12 +152,10 @@ class SqlFront:
         words = parsed.words + ["", ""]
         at, optional = _after_exists(words, 2)
         parts, end = parsed.name_at(at)
-        tail = [word for word in parsed.words[end:]]
+        tail = parsed.words[end:]
         if words[1] in ("SCHEMA", "DATABASE") and tail in ([], ["CASCADE"], ["RESTRICT"]):
             catalog, schema = self._schema_name(parts, place)
-            drop = lambda: self._catalog.drop_schema(  # noqa: E731
-                catalog, schema, tail == ["CASCADE"]
-            )
+            drop = partial(self._catalog.drop_schema, catalog, schema, tail == ["CASCADE"])
             return lambda: _done(_maybe(drop, optional, "SCHEMA_NOT_FOUND"))
         if words[1] == "TABLE" and not tail:
             key = self._table_name(parts, place)

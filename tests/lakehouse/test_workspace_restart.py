@@ -71,7 +71,8 @@ def test_what_survives_the_end_of_the_workspace(data, how):
     client.statement_execution.execute_statement(
         "CREATE TABLE main.gold.kept AS SELECT 7 AS n", "local"
     )
-    client.files.upload(FILE, io.BytesIO(b"import time\nprint('up', flush=True)\ntime.sleep(600)\n"))
+    source = b"import time\nprint('up', flush=True)\ntime.sleep(600)\n"
+    client.files.upload(FILE, io.BytesIO(source))
     job = client.jobs.create(
         name="sleeper",
         tasks=[Task(task_key="t", spark_python_task=SparkPythonTask(python_file=FILE))],

@@ -74,7 +74,7 @@ def models(workspace, tmp_path_factory):
         [sys.executable, str(script), f"sqlite:///{workspace.data}/mlflow.db",
          (workspace.data / "mlartifacts").as_uri()],
         env=child_environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-        cwd=script.parent, capture_output=True, text=True, timeout=180,
+        cwd=script.parent, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -105,7 +105,7 @@ def line(workspace, models):
                 ]
             ),
         ),
-        timeout=timedelta(seconds=120),
+        timeout=timedelta(seconds=240),
     )
     assert created.state.ready.value == "READY"
     yield client
@@ -120,7 +120,7 @@ def moody(workspace, models):
         config=EndpointCoreConfigInput(
             name="moody", served_entities=[entity("main.ml.moody", "1")]
         ),
-        timeout=timedelta(seconds=120),
+        timeout=timedelta(seconds=240),
     )
     yield client
     client.serving_endpoints.delete("moody")
@@ -164,7 +164,7 @@ def test_update_config_swaps_when_the_new_model_is_ready(workspace, models):
         config=EndpointCoreConfigInput(
             name="swap", served_entities=[entity("main.ml.line", "1", "old")]
         ),
-        timeout=timedelta(seconds=120),
+        timeout=timedelta(seconds=240),
     )
     waiting = client.serving_endpoints.update_config(
         name="swap", served_entities=[entity("main.ml.line", "2", "new")]
@@ -175,7 +175,7 @@ def test_update_config_swaps_when_the_new_model_is_ready(workspace, models):
         client.serving_endpoints.update_config(
             name="swap", served_entities=[entity("main.ml.line", "2", "third")]
         )
-    updated = waiting.result(timeout=timedelta(seconds=60))
+    updated = waiting.result(timeout=timedelta(seconds=240))
     assert updated.config.config_version == 2
     answer = client.serving_endpoints.query("swap", dataframe_records=[{"a": 1.0}])
     assert (answer.served_model_name, round(answer.predictions[0], 6)) == ("new", 3.0)
@@ -196,8 +196,7 @@ def test_unknown_version_is_refused(workspace, models):
 def test_a_model_that_raises_answers_400_and_lives_on(moody):
     with pytest.raises(BadRequest, match="unexpected error while evaluating"):
         moody.serving_endpoints.query("moody", dataframe_records=[{"mood": "raise"}])
-    answer = moody.serving_endpoints.query("moody", dataframe_records=[{"mood": "calm"}])
-    assert answer.predictions == ["CALM"]
+    assert calm(moody) == ["CALM"]
     logs = moody.serving_endpoints.logs("moody", "moody-1").logs
     assert "this model always has a reason" in logs
 
@@ -205,9 +204,7 @@ def test_a_model_that_raises_answers_400_and_lives_on(moody):
 def test_a_model_that_crashes_loses_only_its_own_answer(moody):
     with pytest.raises(InternalError, match="ended during the request"):
         moody.serving_endpoints.query("moody", dataframe_records=[{"mood": "exit"}])
-    moody.config.http_timeout_seconds = 60
-    answer = moody.serving_endpoints.query("moody", dataframe_records=[{"mood": "calm"}])
-    assert answer.predictions == ["CALM"]
+    assert calm(moody) == ["CALM"]
     assert moody.serving_endpoints.get("moody").state.ready.value == "READY"
 
 
@@ -215,12 +212,12 @@ def test_a_killed_model_process_is_replaced(moody, workspace):
     hosts = model_processes(workspace, "moody")
     assert len(hosts) == 1
     os.kill(hosts[0], signal.SIGKILL)
-    answer = moody.serving_endpoints.query("moody", dataframe_records=[{"mood": "calm"}])
-    assert answer.predictions == ["CALM"]
+    assert calm(moody) == ["CALM"]
     assert model_processes(workspace, "moody") != hosts
 
 
 def test_a_model_that_hangs_is_ended_at_its_deadline(moody, workspace):
+    assert calm(moody) == ["CALM"]
     moody.api_client.do("POST", "/_local/serving", body={"invocation_seconds": 1.0})
     try:
         began = time.monotonic()
@@ -229,8 +226,19 @@ def test_a_model_that_hangs_is_ended_at_its_deadline(moody, workspace):
         assert time.monotonic() - began < 5
     finally:
         moody.api_client.do("POST", "/_local/serving", body={"invocation_seconds": 60.0})
-    answer = moody.serving_endpoints.query("moody", dataframe_records=[{"mood": "calm"}])
-    assert answer.predictions == ["CALM"]
+    assert calm(moody) == ["CALM"]
+
+
+def calm(client) -> list:
+    """Predictions for a harmless row; waits while the model is being loaded (503)."""
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            return client.serving_endpoints.query(
+                "moody", dataframe_records=[{"mood": "calm"}]
+            ).predictions
+        except TimeoutError:  # what the SDK makes of 503 answers past its own retries
+            assert time.monotonic() < deadline
 
 
 def model_processes(workspace, model: str) -> list[int]:
