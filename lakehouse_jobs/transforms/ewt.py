@@ -12,39 +12,37 @@ from datetime import timedelta
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from bir_rules import decision_rows, thresholds
 
 from .fields import case
 from .values import MONEY, money, on_or_after
 
-DECISIONS_DDL = (
-    "nature string, payee_kind string, payor_kind string, variant string, atc string, "
-    "form string, rate decimal(9,4), rate_share decimal(11,6), valid_from date, valid_to date"
-)
+_TEXTS = ("nature", "payee_kind", "payor_kind", "variant", "atc", "form", "rate", "valid_from",
+          "valid_to")  # fmt: skip
+_NO_END = "9999-12-31"
 _KEYS = ("nature", "payee_kind", "payor_kind")
 
 
 def decisions(spark: SparkSession) -> DataFrame:
     """The withholding rows of bir_rules; `rate` in percent, `rate_share` as a share of one."""
-    rows = []
-    for row in decision_rows():
-        values = {**row, "rate_share": row["rate"], "valid_to": row["valid_to"] or "9999-12-31"}
-        rows.append(tuple(values[name] for name in _names()))
-    frame = spark.createDataFrame(rows, ", ".join(f"{name} string" for name in _names()))
-    share = F.col("rate_share").cast("decimal(9,4)") * F.lit("0.01").cast("decimal(3,2)")
-    return frame.withColumns(
-        {
-            "rate": F.col("rate").cast("decimal(9,4)"),
-            "rate_share": share.cast("decimal(11,6)"),
-            "valid_from": F.col("valid_from").cast("date"),
-            "valid_to": F.col("valid_to").cast("date"),
-        }
-    )
-
-
-def _names() -> list[str]:
-    return [column.split()[0] for column in DECISIONS_DDL.split(", ")]
+    rows = [
+        tuple(row[name] or (_NO_END if name == "valid_to" else None) for name in _TEXTS)
+        for row in decision_rows()
+    ]
+    # A schema of objects: a pipeline's query function may not ask the server to read a string.
+    schema = T.StructType([T.StructField(name, T.StringType()) for name in _TEXTS])
+    frame = spark.createDataFrame(rows, schema)
+    rate = F.col("rate").cast("decimal(9,4)")
+    share = (rate * F.lit("0.01").cast("decimal(3,2)")).cast("decimal(11,6)")
+    return frame.select(
+        "nature", "payee_kind", "payor_kind", "variant", "atc", "form",
+        rate.alias("rate"),
+        share.alias("rate_share"),
+        F.col("valid_from").cast("date").alias("valid_from"),
+        F.col("valid_to").cast("date").alias("valid_to"),
+    )  # fmt: skip
 
 
 def bill_lines(silver: DataFrame) -> DataFrame:

@@ -1,0 +1,7 @@
+"""Measured comparisons, each against a named reference in the same run.
+
+A benchmark is a module with `run() -> dict`; name it in BENCHMARKS and it has its place in
+`python -m benchmarks` and `make bench`. A ratio is our cost divided by the reference's.
+"""
+
+BENCHMARKS = ("etl_1m",)

@@ -1,0 +1,1 @@
+"""Definitions for Spark Declarative Pipelines; thin, over the transforms that the job's tasks use."""
