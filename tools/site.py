@@ -183,6 +183,8 @@ class Site:
         with step(f"Odoo {self.odoo.series} on port {port}"):
             command = [self.odoo.python, self.odoo.command, "-c", self.odoo_config()]
             self.odoo_process.start(command, self.odoo.env(), Path("/"))
+            # a static file first and alone: Python 3.11 may fail when threads list them at once
+            self._wait(self.odoo_process, f"{self.odoo_url}/web/static/img/favicon.ico")
             self._wait(self.odoo_process, f"{self.odoo_url}/web/login")
 
     # --- all

@@ -51,6 +51,7 @@ def partner_of(bill):
             "name": bill["vendor_name"],
             "vat": tin,
             "is_company": bill["payee_kind"] == "corporate",
+            "bir_vat_status": bill["vat_status"],
             "country_id": env.ref("base.ph").id,
             "supplier_rank": 1,
         }

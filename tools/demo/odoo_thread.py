@@ -104,30 +104,30 @@ def _view(site: Site, odoo: OdooClient, report: Report) -> None:
 
 def _proposal(odoo: OdooClient, report: Report) -> None:
     """One bill gets proposals from the served model; what is certain is accepted."""
+    accepted = [("served_entity", "!=", False), ("decision", "=", "accept")]
     with report.row("BIR proposals on one bill, certain ones accepted") as row:
-        kept = odoo.call("bir.prediction", "search_read", [[]], fields=["move_id"], limit=1)
-        move = kept[0]["move_id"][0] if kept else _auto_fill(odoo)
+        if not odoo.count("bir.prediction", accepted):
+            _auto_fill(odoo)
+        kept = odoo.call("bir.prediction", "search_read", [accepted], fields=["move_id"], limit=1)
+        check(bool(kept), "none of ten bills got a proposal of the model that is certain")
+        move, name = kept[0]["move_id"]
         row.rows = odoo.count("bir.prediction", [("move_id", "=", move)])
-        by_model = [("move_id", "=", move), ("served_entity", "!=", False)]
-        check(odoo.count("bir.prediction", by_model) > 0, "no proposal came from the served model")
-        decided = [("move_id", "=", move), ("decision", "=", "accept")]
-        check(odoo.count("bir.prediction", decided) > 0, "nothing was accepted")
-        row.where = f"{odoo.url}, bill {move}, tab BIR"
+        row.where = f"BIR > Review Queue > {name}, tab BIR"
 
 
-def _auto_fill(odoo: OdooClient) -> int:
-    """Ask for proposals on the newest bill that has some certain ones; return its id."""
+def _auto_fill(odoo: OdooClient) -> None:
+    """Ask for proposals, bill by bill, until one of the model's is certain; accept and apply it."""
     waiting = [("move_type", "=", "in_invoice"), ("bir_state", "=", "to_review")]
-    for move in odoo.call("account.move", "search", [waiting], limit=5):
+    by_model = [("served_entity", "!=", False), ("decision", "=", "accept")]
+    for move in odoo.call("account.move", "search", [waiting], limit=10):
         action = odoo.call("account.move", "action_bir_autofill", [[move]])
         wizard = [action["res_id"]]
         banner = odoo.call("bir.autofill.wizard", "read", [wizard, ["banner"]])[0]["banner"]
         check(not banner, f"the wizard says: {banner}")
         odoo.call("bir.autofill.wizard", "action_accept_certain", [wizard])
         odoo.call("bir.autofill.wizard", "action_apply", [wizard])
-        if odoo.count("bir.prediction", [("move_id", "=", move), ("decision", "=", "accept")]):
-            return move
-    raise StepFailed("none of five bills got a proposal that is certain")
+        if odoo.count("bir.prediction", by_model):
+            return
 
 
 def _scheduled_run(odoo: OdooClient, report: Report) -> None:
