@@ -86,31 +86,6 @@ def test_a_small_addon(small_addon, tmp_path, odoo19):
     assert not (target / "__pycache__").exists()
 
 
-def test_a_section_of_odoo_conf_is_read_in_19(small_addon, tmp_path, odoo19):
-    """The replacement is run by Odoo 19 itself, whose configuration drops the section."""
-    text = (
-        'from odoo.tools import config\n\n\ndef section():\n    return config.misc.get("thing")\n'
-    )
-    (small_addon / "section.py").write_text(text)
-    port(small_addon, tmp_path / "thing", odoo19)
-    conf = tmp_path / "odoo.conf"
-    conf.write_text("[options]\nlist_db = False\n[thing]\nkey = value = 1\n")
-    code = (
-        "import sys, section; from odoo.tools import config\n"
-        "config.parse_config(['-c', sys.argv[1]])\n"
-        "print(hasattr(config, 'misc'), section.section())"
-    )
-    done = subprocess.run(
-        [str(odoo19.python), "-c", code, str(conf)],
-        cwd=tmp_path / "thing",
-        env=odoo19.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout == "False {'key': 'value = 1'}\n", done.stderr
-
-
 def test_a_second_port_is_made_afresh_and_gives_the_same(small_addon, tmp_path, odoo19):
     target = tmp_path / "build" / "thing"
     port(small_addon, target, odoo19)

@@ -17,18 +17,6 @@ _NOT_A_USER = re.compile(r"(menu|view|action|cron|report)s?\w*$", re.IGNORECASE)
 _TWICE = re.compile(r"^( *\S.*\.check_access\(.*\)\n)\1", re.MULTILINE)
 _OSV_IMPORT = re.compile(r"^from odoo\.osv import expression$", re.MULTILINE)
 _OSV_NAMES = {"TRUE_DOMAIN": "[(1, '=', 1)]", "FALSE_DOMAIN": "[(0, '=', 1)]"}
-_CONFIG_SECTIONS = '''
-
-def _config_sections():
-    """Sections of odoo.conf as 17.0's config.misc held them; 19.0 keeps [options] only."""
-    from configparser import RawConfigParser
-
-    if not hasattr({config}, "misc"):
-        parser = RawConfigParser()
-        parser.read({config}["config"] or [])
-        {config}.misc = {{name: dict(parser.items(name)) for name in parser.sections()}}
-    return {config}.misc
-'''
 
 
 def aggregators(text: str, place: Place) -> str:
@@ -220,16 +208,17 @@ def sql_constraints(text: str, place: Place) -> str:
 
 
 def config_sections(text: str, place: Place) -> str:
-    """``config.misc``: 19.0 keeps only ``[options]`` of odoo.conf, so the rest is read anew."""
+    """Nothing to change: ``config.misc`` is refused where its absence in 19.0 is not asked for.
+
+    19.0 keeps only ``[options]`` of odoo.conf, so the file must be read anew there.
+    """
     source = Source(text, place.path)
-    names = set()
     for node in source.nodes(ast.Attribute):
-        if node.attr == "misc" and source.source(node.value) in ("config", "tools.config"):
-            names.add(source.source(node.value))
-            source.edits.replace(*source.span(node), "_config_sections()")
-    if not names or "def _config_sections():" in text:
-        return text
-    return source.result().rstrip("\n") + "\n" + _CONFIG_SECTIONS.format(config=names.pop())
+        if node.attr != "misc" or source.source(node.value) not in ("config", "tools.config"):
+            continue
+        if not re.search(r"hasattr\((?:tools\.)?config, [\"']misc[\"']\)", text):
+            place.fail(text, source.span(node)[0], "19.0 has no config.misc, ask hasattr before")
+    return text
 
 
 def form_imports(text: str, place: Place) -> str:
