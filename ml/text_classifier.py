@@ -74,6 +74,8 @@ class TextClassifier:
         counts = np.zeros((len(documents), len(self.classes_)))
         np.add.at(counts, (rows, codes), 1.0)
         self.temperature_ = self._calibrate(documents, counts)
+        # The rule of succession: right on n vendors is no proof beyond 1 - 1 / (n + 2).
+        self.doubt_ = 1.0 / (len({d.trade for d in documents}) + 2)
         self._text = TextScores(self.weights, self.seed).fit(documents, counts)
         self._memory = VendorMemory(self.memory_settings)
         self._memory.fit(documents, rows, codes, len(self.classes_), times)
@@ -107,6 +109,7 @@ class TextClassifier:
         if not documents:
             return np.zeros((0, len(self.classes_)))
         text = np.exp(log_softmax(self.temperature_ * self._text.scores(documents)))
+        text = (1 - self.doubt_) * text + self.doubt_ / len(self.classes_)
         blended = [self._memory.blend(d, p) for d, p in zip(documents, text, strict=True)]
         return np.asarray(blended)[rows]
 
