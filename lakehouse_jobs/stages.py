@@ -114,8 +114,10 @@ def _reconcile(expected: Mapping[str, int], fates: list) -> None:
     found = {row["load_id"]: row for row in fates}
     for load_id, rows in expected.items():
         row = found.get(load_id)
-        total = 0 if row is None else (
-            row["good_rows"] + row["quarantined_rows"] + row["duplicate_rows"]
+        total = (
+            0
+            if row is None
+            else (row["good_rows"] + row["quarantined_rows"] + row["duplicate_rows"])
         )
         if total != rows:
             raise CountsDiffer(f"{load_id}: Bronze has {rows} rows, Silver accounts for {total}")

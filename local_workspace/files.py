@@ -115,9 +115,7 @@ async def upload_file(path: str, request: Request, overwrite: bool = False) -> R
 
 @router.get("/api/2.0/fs/files/{path:path}")
 def download_file(path: str, request: Request) -> FileResponse:
-    return FileResponse(
-        _volumes(request).file("/" + path), media_type="application/octet-stream"
-    )
+    return FileResponse(_volumes(request).file("/" + path), media_type="application/octet-stream")
 
 
 @router.head("/api/2.0/fs/files/{path:path}")

@@ -145,5 +145,3 @@ def run_page(run_id: int, request: Request) -> HTMLResponse:
         logs, _ = read_logs(services, task["run_id"])
         outputs[task["task_key"]] = (task["error_trace"] or task["error"] or "", logs)
     return HTMLResponse(render(view, outputs))
-
-

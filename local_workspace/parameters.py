@@ -39,8 +39,8 @@ def bind(parameters: list[Parameter]) -> dict[str, object]:
         value, spark_type = _literal(parameter)
         column = lit(value)
         # An int literal keeps its own type: LIMIT and OFFSET take no cast on every engine.
-        bound[parameter.name] = column if spark_type == "int" and value is not None else (
-            column.cast(spark_type)
+        bound[parameter.name] = (
+            column if spark_type == "int" and value is not None else (column.cast(spark_type))
         )
     return bound
 

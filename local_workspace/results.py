@@ -178,8 +178,12 @@ def _moment(value: dt.datetime) -> str:
     zone = "Z" if value.tzinfo else ""
     if value.tzinfo:
         value = value.astimezone(dt.UTC).replace(tzinfo=None)
-    return value.isoformat(timespec="milliseconds" if value.microsecond % 1000 == 0 else
-                           "microseconds") + zone
+    return (
+        value.isoformat(
+            timespec="milliseconds" if value.microsecond % 1000 == 0 else "microseconds"
+        )
+        + zone
+    )
 
 
 def _plain(value: object) -> object:

@@ -35,9 +35,12 @@ class RunStore:
                     return known, False
             run_id = new_id(db)
             life, result, message = self._first_state(db, job_id, settings, request)
-            number = db.execute(
-                "SELECT COUNT(*) AS n FROM runs WHERE job_id = ?", (job_id,)
-            ).fetchone()["n"] + 1
+            number = (
+                db.execute("SELECT COUNT(*) AS n FROM runs WHERE job_id = ?", (job_id,)).fetchone()[
+                    "n"
+                ]
+                + 1
+            )
             db.execute(
                 "INSERT INTO runs (run_id, job_id, number_in_job, settings, request,"
                 " idempotency_token, life_cycle, result, message, start_ms, end_ms)"

@@ -55,8 +55,9 @@ class _Session:
         schemas = set(self._catalog.all_schemas())
         for catalog, schema in schemas - self._schemas:
             location = self._catalog.schema_folder(catalog, schema).as_uri()
-            self._run(f"CREATE SCHEMA IF NOT EXISTS {quote_name(catalog, schema)} "
-                      f"LOCATION '{location}'")
+            self._run(
+                f"CREATE SCHEMA IF NOT EXISTS {quote_name(catalog, schema)} LOCATION '{location}'"
+            )
         self._schemas |= schemas
         present = self._catalog.all_tables()
         for key in self._tables - present.keys():
@@ -64,8 +65,10 @@ class _Session:
         self._tables &= present.keys()
         for key, folder in present.items():
             if key[2] in names and key not in self._tables:
-                self._run(f"CREATE TABLE IF NOT EXISTS {quote_name(*key)} USING delta "
-                          f"LOCATION '{folder.as_uri()}'")
+                self._run(
+                    f"CREATE TABLE IF NOT EXISTS {quote_name(*key)} USING delta "
+                    f"LOCATION '{folder.as_uri()}'"
+                )
                 self._tables.add(key)
 
     def use(self, catalog: str, schema: str) -> None:
@@ -208,8 +211,11 @@ class _SailOperation:
 
     def _run_once(self) -> Result:
         session = self._begin()
-        names = {token.name.lower() for token in self._statement.tokens
-                 if token.kind in ("word", "quoted")}
+        names = {
+            token.name.lower()
+            for token in self._statement.tokens
+            if token.kind in ("word", "quoted")
+        }
         session.sync(names)
         session.use(*self._place)
         stream = self._stream(session)

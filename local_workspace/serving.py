@@ -66,6 +66,4 @@ async def entity_logs(name: str, entity: str, request: Request) -> dict:
 async def invocations(name: str, request: Request) -> Response:
     endpoints = request.app.state.services.endpoints
     status, answer, entity = await endpoints.invoke(name, await request.body())
-    return Response(
-        answer, status, {"served-model-name": entity}, media_type="application/json"
-    )
+    return Response(answer, status, {"served-model-name": entity}, media_type="application/json")

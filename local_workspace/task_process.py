@@ -149,9 +149,7 @@ def task_environment(given: dict[str, str], wheel_folders: list[str]) -> dict[st
     return environment | given
 
 
-def unpack_wheels(
-    paths: list[str], folder: Path, locate: Callable[[str], Path]
-) -> list[str]:
+def unpack_wheels(paths: list[str], folder: Path, locate: Callable[[str], Path]) -> list[str]:
     """Unpack wheels as an installer would lay them out. Returns one folder for each.
 
     Raises TaskStartError naming the wheel that is missing or damaged.

@@ -186,4 +186,3 @@ def fates(settled: DataFrame) -> DataFrame:
         count("quarantined").alias("quarantined_rows"),
         count("duplicate").alias("duplicate_rows"),
     )
-

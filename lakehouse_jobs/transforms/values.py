@@ -111,9 +111,7 @@ def money(value: Column) -> Column:
 def net_of_gross(gross: Column, rate: Column) -> Column:
     """gross x 100 / (100 + rate). A quotient of centavos by 100..200 needs six digits at most."""
     hundred = F.lit("100").cast("decimal(5,2)")
-    return money(
-        (gross * hundred).cast("decimal(24,6)") / (hundred + rate).cast("decimal(6,2)")
-    )
+    return money((gross * hundred).cast("decimal(24,6)") / (hundred + rate).cast("decimal(6,2)"))
 
 
 def vat_of_net(net: Column, rate: Column) -> Column:

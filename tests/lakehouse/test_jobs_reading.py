@@ -79,7 +79,7 @@ def test_lines_are_those_of_the_file():
 
 
 def test_texts_come_from_the_source_headers():
-    values = "SAMPAGUITA,Purchases,01/07/2025,OR-9,1,Kislap,,bond paper,,,\"1,120.00\",,VAT"
+    values = 'SAMPAGUITA,Purchases,01/07/2025,OR-9,1,Kislap,,bond paper,,,"1,120.00",,VAT'
     content = f"{','.join(_BOOK_HEADERS)}\r\n{values}\r\n".encode()
     row = _fast(content)[0]
     assert row["text_document_no"] == "OR-9"

@@ -390,9 +390,7 @@ def test_settings_are_kept_listed_and_replaced(client, script):
     assert got.settings.max_concurrent_runs == 1
     found = list(client.jobs.list(name="finance medallion"))
     assert [item.job_id for item in found] == [job.job_id]
-    client.jobs.reset(
-        job.job_id, JobSettings(name="renamed", tasks=[script("u", "print(2)\n")])
-    )
+    client.jobs.reset(job.job_id, JobSettings(name="renamed", tasks=[script("u", "print(2)\n")]))
     client.jobs.update(job.job_id, new_settings=JobSettings(max_concurrent_runs=3))
     got = client.jobs.get(job.job_id).settings
     assert (got.name, got.tasks[0].task_key, got.max_concurrent_runs) == ("renamed", "u", 3)

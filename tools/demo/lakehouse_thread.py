@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+
 from tools import environments, lakehouse
 from tools.demo.report import Report, check
 from tools.site import Site
