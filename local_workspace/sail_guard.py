@@ -32,7 +32,7 @@ FILE_FORMATS = {"DELTA", "PARQUET", "CSV", "JSON", "TEXT", "BINARYFILE", "ORC", 
 
 def refuse_known_faults(statement: Statement) -> None:
     """Raise EngineError for a statement that would silently give a wrong result or state."""
-    verb = statement.verb
+    verb = statement.main_verb
     words = statement.words
     if verb in KNOWN_VERBS:
         raise refusal(f"{verb} statements of this form")

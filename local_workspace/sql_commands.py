@@ -13,7 +13,7 @@ from functools import partial
 import pyarrow as pa
 
 from .catalog import Catalog, CatalogError
-from .engine import Engine, EngineError, Operation, Parameter, Result
+from .engine import Engine, Operation, Parameter, Result
 from .sail_errors import engine_error
 from .sail_guard import refusal
 from .sql_text import SqlTextError, Statement
@@ -210,14 +210,14 @@ def _text_rows(names: list[str], rows: Rows) -> Result:
 
 def _dml_shape(parsed: Statement) -> Callable[[Result], Result] | None:
     """How to show the engine's answer to a statement that is no query."""
-    words = parsed.words
-    if parsed.is_query or parsed.verb == "EXPLAIN":
+    verb = parsed.main_verb
+    if parsed.is_query or verb == "EXPLAIN":
         return None
-    if parsed.verb == "INSERT" or (parsed.verb == "CREATE" and "AS" in words):
+    if verb in ("INSERT", "CREATE"):
         return _inserted
-    if parsed.verb in ("UPDATE", "DELETE"):
+    if verb in ("UPDATE", "DELETE"):
         return lambda result: _uncounted(result, ["num_affected_rows"])
-    if parsed.verb == "MERGE" or "MERGE" in words:
+    if verb == "MERGE":
         kinds = ("affected", "updated", "deleted", "inserted")
         return lambda result: _uncounted(result, [f"num_{kind}_rows" for kind in kinds])
     return _drained
@@ -230,13 +230,10 @@ def _drained(result: Result) -> Result:
 
 
 def _inserted(result: Result) -> Result:
+    # CREATE TABLE without AS answers true, and has no rows to count.
+    if result.type_texts != ["bigint"]:
+        return _drained(result)
     counts = [batch.column(0)[0].as_py() for batch in result.batches if batch.num_rows]
-    if not counts or not isinstance(counts[0], int):
-        raise EngineError(
-            "[INTERNAL_ERROR] The engine gave no row count for an insert. SQLSTATE: XX000",
-            "INTERNAL_ERROR",
-            "XX000",
-        )
     names = ["num_affected_rows", "num_inserted_rows"]
     table = pa.table([pa.array(counts[:1], pa.int64())] * 2, names=names)
     return Result(table.schema, ["bigint"] * 2, iter(table.to_batches()))

@@ -78,11 +78,21 @@ class Statement:
         return ""
 
     @property
+    def main_verb(self) -> str:
+        """The verb that says what happens: for ``WITH x AS (...) INSERT ...`` it is INSERT."""
+        if self.verb != "WITH":
+            return self.verb
+        depth = 0
+        for token, following in zip(self.tokens, self.tokens[1:], strict=False):
+            depth += (token.text == "(") - (token.text == ")")
+            if depth == 0 and token.text == ")" and following.word not in ("", "AS"):
+                return following.word
+        return "WITH"
+
+    @property
     def is_query(self) -> bool:
         """Whether the statement only reads and may be wrapped in a LIMIT."""
-        if self.verb not in QUERY_WORDS:
-            return False
-        return not ({"INSERT", "MERGE"} & set(self.words))
+        return self.main_verb in QUERY_WORDS
 
     @property
     def engine_text(self) -> str:

@@ -21,6 +21,7 @@ log = logging.getLogger("local_workspace.statements")
 
 KEEP_SECONDS = 3600
 KEEP_STATEMENTS = 2000
+KEEP_BYTES = 2 * 1024**3
 INLINE_LIMIT = 25 * 1024 * 1024
 # Waiting statements cost a thread each; the engine shares the cores between them.
 THREADS = 32
@@ -168,8 +169,12 @@ class Statements:
         with self._lock:
             done = [run for run in self._runs.values() if run.final]
             surplus = len(done) - KEEP_STATEMENTS
-            old = [run for at, run in enumerate(done)
-                   if at < surplus or now - run.made > KEEP_SECONDS]  # fmt: skip
+            size = sum(run.result.byte_count for run in done if run.result)
+            old = []
+            for at, run in enumerate(done):  # oldest first
+                if at < surplus or now - run.made > KEEP_SECONDS or size > KEEP_BYTES:
+                    old.append(run)
+                    size -= run.result.byte_count if run.result else 0
             for run in old:
                 del self._runs[run.id]
         for run in old:

@@ -198,6 +198,22 @@ def test_tables_land_as_delta_in_their_place(client, workspace):
     run(client, "DROP TABLE main.silver.bills")
 
 
+def test_words_of_statements_as_column_names(client):
+    sql = "WITH q AS (SELECT 1 AS merge, 2 AS `insert`) SELECT merge, `insert` FROM q"
+    assert rows(client, sql) == [["1", "2"]]
+    assert rows(client, "SELECT 3 AS update, 4 AS delete", row_limit=5) == [["3", "4"]]
+
+
+def test_inserts_with_common_tables(client):
+    rows(client, "CREATE TABLE main.silver.w (a int, b int GENERATED ALWAYS AS (a + 1))")
+    with_first = "WITH q AS (SELECT 1 AS a) INSERT INTO main.silver.w (a) SELECT a FROM q"
+    assert failure(client, with_first) == ("PARSE_SYNTAX_ERROR", "42601")  # Sail has no such form
+    insert_first = "INSERT INTO main.silver.w (a) WITH q AS (SELECT 1 AS a) SELECT a FROM q"
+    assert rows(client, insert_first) == [["1", "1"]]
+    assert rows(client, "SELECT a, b FROM main.silver.w") == [["1", "2"]]
+    rows(client, "DROP TABLE main.silver.w")
+
+
 def test_catalogs_and_schemas(client):
     assert rows(client, "SHOW CATALOGS") == [["main"]]
     rows(client, "CREATE SCHEMA IF NOT EXISTS main.extra")
