@@ -17,7 +17,7 @@ from lakehouse_jobs.lakehouse import Lakehouse
 
 
 def main(exports: Path, work: Path) -> None:
-    """Prints {seconds, total, peak_mb, facts} as its last line."""
+    """Prints {seconds, total, cpu_seconds, peak_mb, facts} as its last line."""
     spark = SparkSession.builder.remote(os.environ["SPARK_REMOTE"]).getOrCreate()
     lake = Lakehouse(spark, tables_root=work / "tables", volumes_root=work / "volumes")
     seconds, reports = {}, {}
@@ -32,12 +32,14 @@ def main(exports: Path, work: Path) -> None:
     silver, gold = reports["silver"], reports["gold"]["rows"]
     gross = lake.read("silver.finance_lines").agg(F.sum("amount_gross")).collect()[0][0]
     tax = lake.read("gold.ewt_summary").agg(F.sum("tax_withheld")).collect()[0][0]
+    usage = resource.getrusage(resource.RUSAGE_SELF)
     print(
         json.dumps(
             {
                 "seconds": seconds,
+                "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
                 "total": round(sum(seconds.values()), 2),
-                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "peak_mb": usage.ru_maxrss // 1024,
                 "facts": {
                     "good": silver["good_rows"],
                     "quarantined": silver["quarantined_rows"],

@@ -136,7 +136,7 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
 
 
 def main(exports: Path, work: Path) -> None:
-    """Prints {seconds, total, peak_mb, facts} as its last line."""
+    """Prints {seconds, total, cpu_seconds, peak_mb, facts} as its last line."""
     out = work / "main"
     seconds, facts = {}, {}
     for name, stage in (
@@ -151,12 +151,14 @@ def main(exports: Path, work: Path) -> None:
         DeltaTable(out / "silver/finance_lines").to_pyarrow_table(columns=["amount_gross"])
     )
     gross = str(lines["amount_gross"].sum())
+    usage = resource.getrusage(resource.RUSAGE_SELF)
     print(
         json.dumps(
             {
                 "seconds": seconds,
+                "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
                 "total": round(sum(seconds.values()), 2),
-                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "peak_mb": usage.ru_maxrss // 1024,
                 "facts": {**facts["silver"], "amount_gross": gross, **facts["gold"]},
             }
         )

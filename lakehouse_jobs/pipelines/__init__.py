@@ -1,1 +1,1 @@
-"""Definitions for Spark Declarative Pipelines; thin, over the transforms that the job's tasks use."""
+"""Definitions for Spark Declarative Pipelines; thin, over the transforms of the job's tasks."""

@@ -142,20 +142,26 @@ def json_batches(
     if not isinstance(record, dict):
         raise Unusual("the first line is not an object")
     header = json_header(record, contracts, 1)
-    return header, _json_batches(first, blocks, header.source, limit)
+    bare = [name for name in header.source.headers if isinstance(record.get(name), (int, float))]
+    return header, _json_batches(first, blocks, header.source, bare, limit)
 
 
 def _json_batches(
-    first: bytes, blocks: Iterator[bytes], source: SourceContract, limit: int
+    first: bytes,
+    blocks: Iterator[bytes],
+    source: SourceContract,
+    bare: Sequence[str],
+    limit: int,
 ) -> Iterator[pa.RecordBatch]:
+    """`bare`: keys whose values come without quotes; another one that does is unusual."""
     explicit = pa.schema([(name, pa.string()) for name in source.headers])
     parse = arrow_json.ParseOptions(explicit_schema=explicit, unexpected_field_behavior="ignore")
-    literals = _literals(source)
+    literals = _literals(bare)
     line = 1
     block: bytes | None = first
     while block is not None:
         raw = _lines(block, limit)
-        quoted = literals.sub(rb'"\1":"\2"', block)
+        quoted = literals.sub(rb'"\1":"\2"', block) if literals else block
         read = arrow_json.ReadOptions(use_threads=False, block_size=len(quoted) + 1)
         try:
             table = arrow_json.read_json(io.BytesIO(quoted), read, parse)
@@ -169,12 +175,14 @@ def _json_batches(
         block = next(blocks, None)
 
 
-def _literals(source: SourceContract) -> re.Pattern[bytes]:
-    """Numbers and booleans of our keys: quoted before the parse, so that digits stay as written.
+def _literals(names: Sequence[str]) -> re.Pattern[bytes] | None:
+    """Numbers and booleans of these keys: quoted before the parse, so that digits stay as written.
 
     A key inside a text has escaped quotes, so the pattern cannot meet it there.
     """
-    keys = b"|".join(re.escape(name.encode()) for name in source.headers)
+    if not names:
+        return None
+    keys = b"|".join(re.escape(name.encode()) for name in names)
     return re.compile(rb'"(' + keys + rb')"\s*:\s*(-?[0-9][0-9.eE+-]*|true|false)(?=\s*[,}])')
 
 

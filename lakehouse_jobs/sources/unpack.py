@@ -6,9 +6,11 @@ Used by the batch reader with a ledger and by the staging task in front of Auto 
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -41,7 +43,8 @@ _READERS = {
 }
 _IGNORED = ("__MACOSX/", ".DS_Store", "Thumbs.db")
 _RECORDS_PER_BATCH = 5000
-_HELD_BYTES = 64 * 1024 * 1024
+_HELD_BYTES = 32 * 1024 * 1024
+_MAX_WORKERS = 4
 MAX_MEMBERS = 10_000
 
 
@@ -74,7 +77,9 @@ class Stage:
     """Writes staged Parquet files into `folder`; a member is kept whole or not at all."""
 
     folder: Path
+    prefix: str = "part"
     files: list[Path] = field(default_factory=list)
+    _opened: int = 0
     _held: list[pa.RecordBatch] = field(default_factory=list)
     _held_bytes: int = 0
 
@@ -117,9 +122,9 @@ class Stage:
         self._held, self._held_bytes = [], 0
 
     def _open(self) -> tuple[Path, pq.ParquetWriter]:
-        # The temporary name starts with a dot: a reader of the folder never sees half a file.
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"part-{len(list(self.folder.iterdir())):05d}.parquet"
+        path = self.folder / f"{self.prefix}-{self._opened:05d}.parquet"
+        self._opened += 1
         dictionary = ["source_file", "source_sha256", "source", "problem"]
         return path, pq.ParquetWriter(
             path, STAGED_SCHEMA, compression="lz4", use_dictionary=dictionary
@@ -152,13 +157,31 @@ def stage_archives(
     folder: Path,
     contracts: Sequence[SourceContract] | None = None,
     limit: int = MAX_LINE_BYTES,
-) -> Iterator[Outcome]:
-    """Stages the records of all members; yields one outcome for each, loaded or refused."""
+    workers: int | None = None,
+) -> list[Outcome]:
+    """Stages the records of all members; one outcome for each, loaded or refused, by archive.
+
+    `workers` threads (one a core if None, four at most) share the archives; unpacking and parsing
+    run outside Python's lock. Memory grows with the workers, not with the files.
+    """
     contracts = source_contracts() if contracts is None else contracts
-    stage = Stage(folder)
-    for archive in archives:
-        yield from _stage_archive(archive, stage, contracts, limit)
-    stage.flush()
+    archives = list(archives)
+    workers = max(1, min(workers or os.cpu_count() or 1, _MAX_WORKERS, len(archives)))
+
+    def work(number: int) -> list[list[Outcome]]:
+        stage = Stage(folder, f"part-{number}")
+        outcomes = [
+            list(_stage_archive(archive, stage, contracts, limit))
+            for archive in archives[number::workers]
+        ]
+        stage.flush()
+        return outcomes
+
+    results: list[list[Outcome]] = [[] for _ in archives]
+    with ThreadPoolExecutor(workers) as pool:
+        for number, outcomes in enumerate(pool.map(work, range(workers))):
+            results[number::workers] = outcomes
+    return [outcome for outcomes in results for outcome in outcomes]
 
 
 def _stage_archive(

@@ -65,7 +65,8 @@ def canonical(column: Column, kind: str) -> Column:
     if kind == "array<string>":
         return F.when(column.isNotNull(), F.concat_ws("\x1f", column))
     if kind.startswith("array<struct<"):
-        parts = F.transform(column, lambda x: F.concat_ws("|", x["name"], x["message"], x["column"]))
+        names = ("name", "message", "column")
+        parts = F.transform(column, lambda x: F.concat_ws("|", *[x[name] for name in names]))
         return F.when(column.isNotNull(), F.concat_ws("\x1f", parts))
     return column.cast("string")
 

@@ -49,10 +49,13 @@ def jvm(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     (conf / "spark-defaults.conf").write_text(
         f"spark.sql.warehouse.dir {(conf / 'warehouse').as_uri()}\n"
         "spark.sql.shuffle.partitions 2\nspark.ui.enabled false\nspark.driver.memory 2g\n"
+        "spark.connect.grpc.binding.address 127.0.0.1\n"
     )
     # Static settings are read when the server starts; a builder's come too late.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARK_CONF_DIR", str(conf))
+        # Spark's own switch for a free port; without it every server wants 15002.
+        patch.setenv("SPARK_TESTING", "1")
         session = SparkSession.builder.remote("local[2]").getOrCreate()
         session.conf.set("spark.sql.session.timeZone", "UTC")
         yield session

@@ -1,4 +1,4 @@
-"""Run in the lakehouse environment: python sail_side.py FOLDER -> FOLDER/staged, FOLDER/sail.json"""
+"""Run as sail_side.py FOLDER in the lakehouse environment: FOLDER/staged, FOLDER/sail.json."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ def _project(folder: Path, staged: str) -> dict[str, str]:
     (folder / "conf" / "spark-defaults.conf").write_text(
         f"spark.sql.warehouse.dir {(folder / 'wh').as_uri()}\n"
         "spark.sql.shuffle.partitions 2\nspark.ui.enabled false\n"
+        "spark.connect.grpc.binding.address 127.0.0.1\n"
     )
     # A link to bir_rules alone: its folder holds modules that are not for this path.
     (folder / "path").mkdir()
@@ -38,6 +39,7 @@ def _project(folder: Path, staged: str) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SPARK_")}
     environment["SPARK_CONF_DIR"] = str(folder / "conf")
     environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(folder / "path")))
+    environment["SPARK_TESTING"] = "1"
     environment["PYSPARK_PYTHON"] = sys.executable
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     return environment
@@ -70,4 +72,6 @@ def test_dry_run_notices_a_broken_definition(tmp_path, sail):
     )
     assert broken != path.read_text()
     path.write_text(broken)
-    assert _dry_run(tmp_path, environment).returncode != 0
+    done = _dry_run(tmp_path, environment)
+    assert done.returncode != 0
+    assert "no_such_column" in done.stdout + done.stderr
