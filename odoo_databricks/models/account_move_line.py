@@ -1,4 +1,4 @@
-from odoo import _, api, fields, models
+from odoo import Command, _, api, fields, models
 
 from .bir_terms import (
     NATURES,
@@ -118,29 +118,29 @@ class AccountMoveLine(models.Model):
 
     # -- the books -----------------------------------------------------------------------------
 
-    def _bir_apply_atc_tax(self):
-        """Put the tax of the accepted ATC on the line, or say on the line why it is not there."""
-        for line in self:
-            line.with_context(bir_decision=True).bir_note = line._bir_set_tax()
+    def _bir_tax_values(self, withholding, atc, rate):
+        """Values that put the tax of an ATC on the line, and the note where that cannot be.
 
-    def _bir_set_tax(self):
+        `rate` in percent. A tax that is already there stays, so that a person's choice between
+        twins stands; no tax is invented.
+        """
         self.ensure_one()
         current = self.tax_ids.filtered("l10n_ph_atc")
         wanted = current.browse()
-        if self.bir_withholding == "withheld":
-            candidates = atc_taxes(self.env, self.company_id, self.bir_atc, self.bir_rate)
-            # A tax that is already there stays, so that a person's choice between twins stands.
+        if withholding == "withheld":
+            candidates = atc_taxes(self.env, self.company_id, atc, rate)
             wanted = (candidates & current)[:1] or candidates[:1]
+        values = {"bir_note": False}
         if wanted != current:
             if self.parent_state != "draft":
-                return _("the bill is posted: reset it to draft to change its withholding tax")
-            self.tax_ids = self.tax_ids - current + wanted
-        if self.bir_withholding == "withheld" and not wanted:
-            return _(
-                "no tax for %(atc)s at %(rate)s %% in this chart",
-                atc=self.bir_atc,
-                rate=canonical_number("bir_rate", self.bir_rate),
+                note = _("the bill is posted: reset it to draft to change its withholding tax")
+                return {"bir_note": note}
+            values["tax_ids"] = [Command.set((self.tax_ids - current + wanted).ids)]
+        if withholding == "withheld" and not wanted:
+            shown = canonical_number("bir_rate", rate)
+            values["bir_note"] = _(
+                "no tax for %(atc)s at %(rate)s %% in this chart", atc=atc, rate=shown
             )
-        if tax_effect(wanted) == "payment":
-            return _("%s takes effect when the payment is registered", wanted.name)
-        return False
+        elif tax_effect(wanted) == "payment":
+            values["bir_note"] = _("%s takes effect when the payment is registered", wanted.name)
+        return values

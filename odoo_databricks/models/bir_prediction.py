@@ -36,7 +36,7 @@ class BirPrediction(models.Model):
     proposed_value = fields.Char(
         readonly=True, help="Also kept where it was below the floor and shown as blank."
     )
-    confidence = fields.Float(readonly=True, digits=(6, 4))
+    confidence = fields.Float(readonly=True)
     has_confidence = fields.Boolean(readonly=True)
     shown = fields.Boolean(readonly=True, help="At or above the floor of the company.")
     floor = fields.Float(readonly=True, digits=(6, 4))

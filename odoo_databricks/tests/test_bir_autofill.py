@@ -30,13 +30,11 @@ class TestBirAutofill(BirCase):
         self.assertEqual(self._row(wizard, "bir_vat_treatment").proposed_value, "vat_registered")
         self.assertEqual(self._row(wizard, "bir_tax_base").proposed_value, "10000.00")
         tax = self._row(wizard, "bir_tax_withheld")
-        self.assertEqual((tax.proposed_value, tax.proposed_display), (False, ""))
+        self.assertEqual((tax.proposed_value, tax.proposed_display), (False, False))
 
     def test_editing_the_nature_recomputes_what_follows_from_it(self):
         wizard = self._wizard(self._bill(("Office rent", 10000)))
         with Form(wizard) as form:
-            rows = [form.line_ids.edit(i) for i in range(0)]
-            self.assertFalse(rows)
             with form.line_ids.edit(1) as row:
                 row.edit_value = "rent"
                 self.assertEqual(row.decision, "edit")
@@ -85,7 +83,7 @@ class TestBirAutofill(BirCase):
         with self._model_says("rent", 0.80):
             wizard = self._wizard(bill)
         nature = self._row(wizard, "bir_nature")
-        self.assertEqual((nature.proposed_value, nature.proposed_display), (False, ""))
+        self.assertEqual((nature.proposed_value, nature.proposed_display), (False, False))
         self.assertEqual(nature.level, "medium")
         self.assertIn("below the floor of 0.950", nature.reason)
         self.assertFalse(self._row(wizard, "bir_atc").proposed_value)
@@ -145,7 +143,29 @@ class TestBirAutofill(BirCase):
         self.assertIn("Not written", wizard.notice)
         row = self._row(wizard, "bir_nature")
         self.assertTrue(row.locked)
-        self.assertEqual(row.prediction_id.decision, "conflict")
+        first = row.prediction_id
+        self.assertEqual((first.decision, first.final_value), ("conflict", "broker"))
+        # The person sees it and decides by hand: a second row of the trail, the first stays.
+        row.write({"decision": "edit", "edit_value": "professional"})
+        self.assertEqual(wizard.action_apply()["type"], "ir.actions.act_window_close")
+        self.assertEqual(line.bir_nature, "professional")
+        self.assertEqual(first.decision, "conflict")
+        self.assertEqual(
+            (row.prediction_id.decision, row.prediction_id.final_value), ("edit", "professional")
+        )
+
+    def test_fields_are_typed_on_the_bill_itself(self):
+        bill = self._bill(("Office rent", 10000), ("Parking", 500))
+        with Form(bill.with_user(self.preparer)) as form:
+            with form.bir_line_ids.edit(1) as line:
+                line.bir_nature = "rent"
+                line.bir_tax_base = 480
+            with form.invoice_line_ids.edit(0) as line:
+                line.price_unit = 11000
+        first, second = bill._bir_lines()
+        self.assertEqual((first.price_unit, first.bir_decisions), (11000.0, False))
+        self.assertEqual(second.bir_decisions, {"bir_nature": "typed", "bir_tax_base": "typed"})
+        self.assertEqual((second.bir_nature, second.bir_tax_base), ("rent", 480.0))
 
     def test_the_same_amount_typed_as_zero_is_a_value_and_missing_is_not(self):
         bill = self._bill(("Office rent", 10000))

@@ -1,9 +1,9 @@
-from odoo import _, api, fields, models
+from odoo import Command, _, api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import formatLang
 
 from ..lib import bir_rules
-from ..models.bir_terms import MODEL_OUTPUTS, NO_ATC, NUMBERS, TERMS
+from ..models.bir_terms import MODEL_OUTPUTS, NO_ATC, NUMBERS, ONLY_WITH_ATC, TERMS
 from .bir_autofill_wizard_line import BY_A_PERSON
 
 
@@ -97,17 +97,18 @@ class BirAutofillWizard(models.TransientModel):
                 and _("The served model was built with another version of the rules."),
             }
         )
+        described = lines.fields_get([term.name for term in TERMS], ["string", "selection"])
         values = []
         for number, line in enumerate(lines, start=1):
-            values += self._section(line, number) + [
-                self._row(line, term, number, index, answer) for index, term in enumerate(TERMS)
+            values.append(self._section(line, number))
+            values += [
+                self._row(line, term, number, described[term.name], answer) for term in TERMS
             ]
         self.line_ids = self.line_ids.create(values)
         self._recompute_rows()
         self._preset_decisions()
         self._recompute_rows()
-        for row in self.line_ids.filtered(lambda row: row.field_name and row.applies):
-            row.prediction_id = row._keep_prediction()
+        self.line_ids.filtered(lambda row: row.field_name and row.applies)._keep_predictions()
 
     def _section(self, line, number):
         currency = line.currency_id
@@ -117,30 +118,30 @@ class BirAutofillWizard(models.TransientModel):
             text=line.name or _("line without text"),
         )
         amount = formatLang(self.env, line.price_subtotal, currency_obj=currency)
-        base = {"wizard_id": self.id, "sequence": number * 100, "display_type": "line_section"}
-        return [{**base, "name": f"{text}  ·  {amount}", "move_line_id": line.id}]
+        return {
+            "wizard_id": self.id,
+            "sequence": number * 100,
+            "display_type": "line_section",
+            "name": f"{text}  ·  {amount}",
+            "move_line_id": line.id,
+        }
 
-    def _row(self, line, term, number, index, answer):
-        label = line.fields_get([term.name], ["string"])[term.name]["string"]
+    def _row(self, line, term, number, described, answer):
         row = {
             "wizard_id": self.id,
-            "sequence": number * 100 + index + 1,
-            "name": label,
+            "sequence": number * 100 + TERMS.index(term) + 1,
+            "name": described["string"],
             "move_line_id": line.id,
             "field_name": term.name,
             "required": term.required,
             "floor": self.company_id._bir_floor(term.kind),
             "snapshot": line._bir_value(term.name) or False,
-            "choices": self._choices(line, term),
+            "choices": [list(pair) for pair in described.get("selection", [])],
             "locked": (line.bir_decisions or {}).get(term.name) in BY_A_PERSON,
         }
         if term.origin == "model":
             row.update(self._raw_proposal(line, term, row["floor"], answer))
         return row
-
-    def _choices(self, line, term):
-        field = line.fields_get([term.name], ["selection"])[term.name]
-        return [list(pair) for pair in field.get("selection", [])]
 
     def _raw_proposal(self, line, term, floor, answer):
         """The model's value, or what people decided before where the model does not reach."""
@@ -171,13 +172,14 @@ class BirAutofillWizard(models.TransientModel):
     def _preset_decisions(self):
         """What a person set stays; what was accepted before is still accepted."""
         for row in self.line_ids.filtered("field_name"):
+            values = {"current_display": row._display(row.snapshot) or False}
             if row.field_name in MODEL_OUTPUTS:
-                row.reference_display = row._display(row.reference_value)
-            row.current_display = row._display(row.snapshot)
+                values["reference_display"] = row._display(row.reference_value) or False
             if row.locked:
-                row.decision = "keep"
-            elif row.snapshot:
-                row.decision = "accept" if row.snapshot == row.proposed_value else False
+                values["decision"] = "keep"
+            elif row.snapshot and row.snapshot == row.proposed_value:
+                values["decision"] = "accept"
+            row._set(values)
 
     # -- deciding ------------------------------------------------------------------------------
 
@@ -187,7 +189,7 @@ class BirAutofillWizard(models.TransientModel):
         self._recompute_rows()
         # Accepting a nature makes what follows from it certain, hence the second round.
         for _round in range(2):
-            self.line_ids.filtered(lambda row: row._is_certain()).decision = "accept"
+            self.line_ids.filtered(lambda row: row._is_certain()).write({"decision": "accept"})
             self._recompute_rows()
         return self._action()
 
@@ -222,11 +224,9 @@ class BirAutofillWizard(models.TransientModel):
     def _reopen_with(self, conflicts):
         """Show the bill as it is now, and say what was not written."""
         for row in self.line_ids.filtered("field_name"):
-            row.snapshot = row.move_line_id._bir_value(row.field_name) or False
-            row.current_display = row._display(row.snapshot)
-            if row in conflicts:
-                row.locked = True
-                row.decision = "keep"
+            now = row.move_line_id._bir_value(row.field_name) or False
+            values = {"snapshot": now, "current_display": row._display(now) or False}
+            row._set(values | ({"locked": True, "decision": "keep"} if row in conflicts else {}))
         self._recompute_rows()
         self.notice = _(
             "Not written, because changed by a person since the proposals were made: %s",
@@ -238,18 +238,27 @@ class BirAutofillWizard(models.TransientModel):
         """Write decisions; returns the rows that were not written since a person changed them."""
         self.move_id._bir_check_open()
         self._recompute_rows()
-        conflicts = self.line_ids.browse()
+        decided = self.line_ids.filtered(
+            lambda row: row.field_name and row.decision and row.applies
+        )
+        conflicts = decided.filtered(lambda row: row._changed_since_request())
+        outcomes = {
+            row.id: ("conflict", row.move_line_id._bir_value(row.field_name)) for row in conflicts
+        }
         counts = {}
+        for row in decided - conflicts:
+            outcomes[row.id] = (row.decision, row._final_value(strict=True))
+            counts[row.decision] = counts.get(row.decision, 0) + 1
+        commands = []
         for rows in self._rows_by_bill_line().values():
-            decided = rows.filtered(lambda row: row.decision and row.applies)
-            changed = decided.filtered(lambda row: row._changed_since_request())
-            conflicts |= changed
-            for row in changed:
-                row._decide_prediction("conflict", row.move_line_id._bir_value(row.field_name))
-            decided -= changed
-            self._write_line(rows, decided)
-            for row in decided:
-                counts[row.decision] = counts.get(row.decision, 0) + 1
+            rows &= decided - conflicts
+            if rows:
+                values = self._line_values(rows, outcomes)
+                commands.append(Command.update(rows.move_line_id.id, values))
+        if commands:
+            # In one go, so that the taxes of the bill are computed once.
+            self.move_id.with_context(bir_decision=True).write({"invoice_line_ids": commands})
+        decided._decide_predictions(outcomes)
         if counts:
             self.move_id._message_log(
                 body=_(
@@ -261,39 +270,37 @@ class BirAutofillWizard(models.TransientModel):
             )
         return conflicts
 
-    def _write_line(self, rows, decided):
+    def _line_values(self, rows, outcomes):
+        """Values for one bill line out of the decided rows of it."""
         line = rows.move_line_id
         decisions = dict(line.bir_decisions or {})
         values = {}
-        for row in decided:
-            final = row._final_value(strict=True)
-            decisions[row.field_name] = row.decision
-            row._decide_prediction(row.decision, final)
-            if row.decision == "keep":
-                continue
-            if row.field_name == "bir_atc":
-                values.update(self._withholding_values(final))
-            else:
-                values[row.field_name] = (
-                    float(final or 0) if row.field_name in NUMBERS else final or False
-                )
+        for row in rows:
+            name, (decision, final) = row.field_name, outcomes[row.id]
+            decisions[name] = decision
             if final is None:
-                decisions.pop(row.field_name)
+                decisions.pop(name)
+            if decision == "keep":
+                continue
+            if name == "bir_atc":
+                values.update(self._withholding_values(final))
+            elif name in NUMBERS:
+                values[name] = float(final or 0)
+            else:
+                values[name] = final or False
         if values.get("bir_withholding") == "nothing":
             # What an earlier ATC left behind has no meaning any more.
-            for name in ("bir_rate", "bir_tax_withheld"):
+            for name in ONLY_WITH_ATC:
                 decisions.pop(name, None)
-        if decided:
-            line.with_context(bir_decision=True).write({**values, "bir_decisions": decisions})
-        if {"bir_atc", "bir_rate"} & set(decided.mapped("field_name")):
-            line._bir_apply_atc_tax()
+        if {"bir_atc", "bir_rate"} & set(rows.mapped("field_name")):
+            now = {n: values.get(n, line[n]) for n in ("bir_withholding", "bir_atc", "bir_rate")}
+            values.update(
+                line._bir_tax_values(now["bir_withholding"], now["bir_atc"], now["bir_rate"])
+            )
+        return {**values, "bir_decisions": decisions}
 
     def _withholding_values(self, atc):
         if atc == NO_ATC:
-            return {
-                "bir_withholding": "nothing",
-                "bir_atc": False,
-                "bir_rate": 0,
-                "bir_tax_withheld": 0,
-            }
+            empty = dict.fromkeys(ONLY_WITH_ATC, 0)
+            return {"bir_withholding": "nothing", "bir_atc": False, **empty}
         return {"bir_withholding": "withheld" if atc else False, "bir_atc": atc or False}

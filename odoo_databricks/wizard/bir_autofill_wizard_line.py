@@ -37,7 +37,7 @@ class BirAutofillWizardLine(models.TransientModel):
     floor = fields.Float(digits=(6, 4))
     snapshot = fields.Char(help="The value when the proposals were asked for.")
     raw_value = fields.Char(help="What the model or the books propose, before the floor.")
-    raw_confidence = fields.Float(digits=(6, 4))
+    raw_confidence = fields.Float()
     raw_source = fields.Selection([("model", "Model"), ("books", "Books")])
     raw_reason = fields.Char()
     current_display = fields.Char(string="Current")
@@ -46,7 +46,7 @@ class BirAutofillWizardLine(models.TransientModel):
     reference_value = fields.Char()
     reference_display = fields.Char(string="Rule / Books")
     differs = fields.Boolean(help="The proposal is not what stands on the bill line.")
-    confidence = fields.Float(digits=(6, 4))
+    confidence = fields.Float()
     level = fields.Selection(LEVELS, string="Confidence Level")
     source = fields.Selection([("model", "Model"), ("rule", "Rule"), ("books", "Books")])
     reason = fields.Char()
@@ -136,13 +136,21 @@ class BirAutofillWizardLine(models.TransientModel):
         if self.field_name == "bir_atc" and value == NO_ATC:
             return _("Nothing to withhold")
         if self.field_name in ("bir_nature", "bir_vat_treatment"):
-            described = self.env["account.move.line"].fields_get([self.field_name], ["selection"])
-            return dict(described[self.field_name]["selection"]).get(value, value)
+            field = self.env["account.move.line"]._fields[self.field_name]
+            return dict(field._description_selection(self.env)).get(value, value)
         return value
 
     # -- proposing -----------------------------------------------------------------------------
 
-    def _propose(self, value, confidence, source, reason):
+    def _set(self, values):
+        """Write what differs. As the system: the rows are the person's own, and there are many."""
+        changed = {name: value for name, value in values.items() if self[name] != value}
+        if changed and self.id:
+            self.sudo().write(changed)
+        elif changed:
+            self.update(changed)
+
+    def _propose(self, value, confidence, source, reason, **more):
         """Show a proposal, or a blank with the reason where it is missing or below the floor."""
         below = value is not None and confidence is not None and confidence < self.floor
         if below:
@@ -155,14 +163,19 @@ class BirAutofillWizardLine(models.TransientModel):
         proposed = None if below else value
         if self.decision == "accept" and (self.proposed_value or None) != proposed:
             # Accepted was another value: ask again.
-            self.decision = False
-        self.proposed_value = proposed or False
-        self.proposed_display = self._display(proposed)
-        self.source = source
-        self.reason = reason
-        self.confidence = confidence or 0.0
-        self.level = self._level(confidence)
-        self.differs = bool(proposed) and proposed != (self.snapshot or None)
+            more["decision"] = False
+        self._set(
+            {
+                "proposed_value": proposed or False,
+                "proposed_display": self._display(proposed) or False,
+                "source": source,
+                "reason": reason or False,
+                "confidence": confidence or 0.0,
+                "level": self._level(confidence),
+                "differs": bool(proposed) and proposed != (self.snapshot or None),
+                **more,
+            }
+        )
 
     def _level(self, confidence):
         if confidence is None:
@@ -192,14 +205,20 @@ class BirAutofillWizardLine(models.TransientModel):
             confidence = None
             if answer.value is not None:
                 confidence = nature_confidence if answer.follows_nature else 1.0
-            row.reference_value = answer.value or False
-            row.reference_display = row._display(answer.value)
-            row._propose(answer.value, confidence, "rule", answer.reason)
+            row._propose(
+                answer.value,
+                confidence,
+                "rule",
+                answer.reason,
+                reference_value=answer.value or False,
+                reference_display=row._display(answer.value) or False,
+            )
         atc = rows["bir_atc"]._final_value() or rows["bir_atc"].proposed_value
         for name in ("bir_rate", "bir_tax_withheld"):
-            rows[name].applies = atc != NO_ATC
-            if not rows[name].applies:
-                rows[name].decision = False
+            applies = atc != NO_ATC
+            rows[name]._set(
+                {"applies": applies, "decision": rows[name].decision if applies else False}
+            )
 
     def _effective(self):
         """(nature, confidence) that the rules may work with before or after the decision."""
@@ -235,13 +254,18 @@ class BirAutofillWizardLine(models.TransientModel):
         """What is proposed, also where it is shown as blank."""
         return (self.reference_value if self.source == "rule" else self.raw_value) or False
 
-    def _keep_prediction(self):
-        """Record what is proposed here, raw, with the floor it was held against."""
-        if not self.source:
-            return self.prediction_id.browse()
+    def _keep_predictions(self):
+        """Record what is proposed in these rows, raw, with the floor it was held against."""
+        rows = self.filtered("source")
+        predictions = self.env["bir.prediction"].sudo()
+        predictions = predictions.create([row._prediction_values() for row in rows])
+        for row, prediction in zip(rows, predictions):  # noqa: B905 (3.10 dialect)
+            row._set({"prediction_id": prediction.sudo(False)})
+
+    def _prediction_values(self):
         origin = self.wizard_id.origin
         line = self.move_line_id
-        values = {
+        return {
             "company_id": line.company_id.id,
             "move_id": line.move_id.id,
             "move_line_id": line.id,
@@ -260,19 +284,30 @@ class BirAutofillWizardLine(models.TransientModel):
             **origin["all"],
             **(origin["model"] if self.source == "model" else {}),
         }
-        return self.env["bir.prediction"].sudo().create(values).sudo(False)
 
-    def _decide_prediction(self, decision, final_value):
-        """Write the decision where it belongs: predictions are decided once, each by one value."""
-        prediction = self.prediction_id.sudo()
-        said = (prediction.decision, prediction.final_value or None)
-        if prediction.decision and said == (decision, final_value):
-            return
-        anew = (prediction.proposed_value or False) != self._raw()
-        if anew and prediction and not prediction.decision:
-            # The person changed the nature, so the rules proposed anew: both are kept.
-            prediction.sudo(False)._decide("superseded", None)
-        if anew or prediction.decision or not prediction:
-            self.prediction_id = self._keep_prediction()
-        if self.prediction_id:
-            self.prediction_id._decide(decision, final_value)
+    def _decide_predictions(self, outcomes):
+        """Write decisions where they belong: predictions are decided once, each by one value.
+
+        :param outcomes: row id -> (decision, final value or None)
+        """
+        fresh = superseded = self.browse()
+        for row in self:
+            prediction = row.prediction_id.sudo()
+            anew = (prediction.proposed_value or False) != row._raw()
+            if prediction.decision:
+                said = (prediction.decision, prediction.final_value or None)
+                fresh |= row if anew or said != outcomes[row.id] else row.browse()
+            elif anew or not prediction:
+                # The person changed the nature, so the rules proposed anew: both are kept.
+                superseded |= row if prediction else row.browse()
+                fresh |= row
+        if superseded:
+            superseded.prediction_id._decide("superseded", None)
+        fresh._keep_predictions()
+        groups = {}
+        for row in self.filtered(lambda row: not row.prediction_id.sudo().decision):
+            key = outcomes[row.id]
+            groups[key] = groups.get(key, row.prediction_id.browse()) | row.prediction_id
+        for (decision, final_value), predictions in groups.items():
+            if predictions:
+                predictions._decide(decision, final_value)
