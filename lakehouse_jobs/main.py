@@ -13,14 +13,22 @@ from .reference import payor_kinds
 from .stages import build_gold as gold_stage
 from .stages import build_silver as silver_stage
 from .stages import ingest_bronze as bronze_stage
+from .stages import stage_exports
 
 DEFAULT_VOLUME = "landing.finance_exports"
 
 
 def ingest_bronze(argv: Sequence[str] | None = None) -> int:
-    """Loads the new ZIPs of the landing Volume into Bronze."""
+    """Loads the new ZIPs of the landing Volume into Bronze, or stages them for a pipeline."""
     args = _arguments("ingest_bronze", argv)
-    return _run(args, lambda lake: bronze_stage(lake, _volume(lake, args.volume)))
+
+    def stage(lake: Lakehouse) -> dict:
+        folder = _volume(lake, args.volume)
+        if args.stage_only:
+            return stage_exports(lake, folder, _volume(lake, args.stage_only))
+        return bronze_stage(lake, folder)
+
+    return _run(args, stage)
 
 
 def build_silver(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +51,8 @@ def _arguments(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
         default=DEFAULT_VOLUME,
         help="schema.volume inside the catalogue, or a /Volumes/... path",
     )
+    if name == "ingest_bronze":
+        parser.add_argument("--stage-only", metavar="VOLUME", help="stage for a pipeline's stream")
     parser.add_argument("--companies", type=Path, help="JSON list of {code, name, payor_kind}")
     return parser.parse_args(argv)
 

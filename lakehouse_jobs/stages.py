@@ -17,7 +17,7 @@ import bir_rules
 from .contracts import contract_for
 from .lakehouse import Lakehouse, differs
 from .quality import require
-from .sources.landing import LEDGER, ledger_frame, read_new
+from .sources.landing import LEDGER, Batch, ledger_frame, read_new
 from .transforms import bronze, ewt, gold, silver
 
 RUNS = "silver.load_runs"
@@ -55,20 +55,7 @@ def ingest_bronze(lake: Lakehouse, folder: Path) -> dict:
             lake.merge(LEDGER, ledger_frame(lake.spark, batch.outcomes, load_id, now))
     finally:
         lake.discard(staging)
-    refused = [o for o in batch.outcomes if o.reason is not None]
-    return {
-        "stage": "bronze",
-        "load_id": load_id if batch.outcomes else None,
-        "files_loaded": len(batch.outcomes) - len(refused),
-        "files_refused": len(refused),
-        "archives_known": batch.skipped,
-        "rows": sum(o.rows for o in batch.outcomes),
-        "problem_rows": sum(o.problems for o in batch.outcomes),
-        "refused": [
-            {"file": o.archive.path, "member": o.member, "line": o.line, "reason": o.reason}
-            for o in refused[:20]
-        ],
-    }
+    return _bronze_report("bronze", batch, load_id)
 
 
 def build_silver(lake: Lakehouse, payor_kinds: Mapping[str, str]) -> dict:
@@ -104,6 +91,49 @@ def build_silver(lake: Lakehouse, payor_kinds: Mapping[str, str]) -> dict:
     finally:
         lake.discard(scratch)
     return {"stage": "silver", "run_id": run_id, "loads": len(new), **counts}
+
+
+def stage_exports(lake: Lakehouse, folder: Path, target: Path) -> dict:
+    """Stages the new ZIPs under `folder` as Parquet files for a pipeline's stream, not into Bronze.
+
+    Each set of archives has a folder of its own below `target`, named by its content and written
+    once: a run that died before the ledger's write stages nothing again.
+    """
+    lake.declare(LEDGER)
+    known = [row["sha256"] for row in lake.read(LEDGER).select("sha256").distinct().collect()]
+    load_id, now = new_run("load")
+    scratch = lake.scratch("ingest")
+    try:
+        batch = read_new(lake.spark, folder, known, scratch)
+        if batch.records is not None:
+            digests = "".join(sorted({o.archive.sha256 for o in batch.outcomes}))
+            place = target / f"set-{hashlib.sha256(digests.encode()).hexdigest()[:32]}"
+            if not place.is_dir():
+                written = place.with_name(f".{place.name}-{load_id}")
+                bronze.stamp(batch.records, load_id, now).write.parquet(str(written))
+                written.rename(place)
+        if batch.outcomes:
+            lake.merge(LEDGER, ledger_frame(lake.spark, batch.outcomes, load_id, now))
+    finally:
+        lake.discard(scratch)
+    return _bronze_report("staging", batch, load_id)
+
+
+def _bronze_report(stage: str, batch: Batch, load_id: str) -> dict:
+    refused = [o for o in batch.outcomes if o.reason is not None]
+    return {
+        "stage": stage,
+        "load_id": load_id if batch.outcomes else None,
+        "files_loaded": len(batch.outcomes) - len(refused),
+        "files_refused": len(refused),
+        "archives_known": batch.skipped,
+        "rows": sum(o.rows for o in batch.outcomes),
+        "problem_rows": sum(o.problems for o in batch.outcomes),
+        "refused": [
+            {"file": o.archive.path, "member": o.member, "line": o.line, "reason": o.reason}
+            for o in refused[:20]
+        ],
+    }
 
 
 def _count_by_load(records: DataFrame) -> list:

@@ -1,7 +1,7 @@
 """The finance exports as a stream over staged Parquet files.
 
 On Databricks Auto Loader (`cloudFiles`) watches the staging folder of the landing Volume, which
-the task `ingest_bronze --stage-only` fills with the same parsing code as the batch reader. The
+the task `ingest_bronze --stage-only VOLUME` fills with the parsing code of the batch reader. The
 `cloudFiles` branch needs Databricks and was not run here; with `format="parquet"` the same
 definition runs on open-source Spark, which is how the pipeline is validated.
 """
@@ -24,6 +24,7 @@ def read(spark: SparkSession, folder: str, format: str = "cloudFiles") -> DataFr
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}, not one of {FORMATS}")
     reader = spark.readStream.format(format).schema(contract_for(TABLE).ddl)
+    reader = reader.option("recursiveFileLookup", "true")
     if format == "cloudFiles":
         reader = reader.option("cloudFiles.format", "parquet")
     return reader.load(folder)

@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import date
 from decimal import Decimal
 
+import pyarrow.dataset as dataset
 import pytest
 from jobs_samples import OPTIONS, app_zip
 
@@ -205,6 +206,26 @@ def test_the_same_bytes_under_another_name_are_not_loaded_again(empty):
     (empty.exports / "copy (1).zip").write_bytes(path.read_bytes())
     report = stages.ingest_bronze(empty.lake, empty.exports)
     assert (report["rows"], report["archives_known"]) == (0, 2)
+
+
+def test_staging_for_a_pipeline_writes_once(empty, monkeypatch):
+    app_zip(empty.exports / "a.zip", {}, {"lineNumber": 2})
+    target = empty.lake.volume("landing", "finance_staged")
+
+    def crash(*_args):
+        raise RuntimeError("the machine went down")
+
+    target.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "ledger_frame", crash)
+        with pytest.raises(RuntimeError, match="went down"):
+            stages.stage_exports(empty.lake, empty.exports, target)
+    assert stages.stage_exports(empty.lake, empty.exports, target)["rows"] == 2
+    assert stages.stage_exports(empty.lake, empty.exports, target)["rows"] == 0
+    assert len(list(target.iterdir())) == 1
+    staged = dataset.dataset(sorted(target.glob("set-*/*.parquet"))).to_table()
+    assert staged.num_rows == 2
+    assert tuple(staged.column_names) == contract_for("bronze.finance_lines").column_names
 
 
 def test_no_scratch_is_left_behind(built):
