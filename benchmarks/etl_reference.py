@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import resource
 import sys
 import time
@@ -22,6 +23,7 @@ from lakehouse_jobs.contracts import FIELDS, SourceContract, source_contracts
 from lakehouse_jobs.reference import payor_kinds
 
 from .etl_reference_gold import build_gold
+from .etl_reference_silver import clean_of, conform, reasons_of, valid, warnings_of
 
 NOW = datetime.now(UTC).replace(tzinfo=None)
 LOAD = "load-1"
@@ -84,16 +86,18 @@ def _texts(frame: pl.DataFrame, source: SourceContract, first_line: int) -> pl.D
 
 def silver(out: Path) -> dict[str, int]:
     """Good lines, quarantine and counts from main/bronze/finance_lines."""
-    from .etl_reference_silver import conform, reasons_of, warnings_of
-
     frame = pl.from_arrow(DeltaTable(out / "bronze/finance_lines").to_pyarrow_table())
     rows = len(frame)
     frame = conform(frame.lazy(), SOURCES, payor_kinds()).collect()
-    frame = frame.with_columns(reasons=reasons_of(), warnings=warnings_of())
-    valid = pl.col("reasons").list.len() == 0
-    bad = frame.filter(~valid)
-    good = frame.filter(valid)
-    del frame
+    # Most records are valid and clean: the lists are built for the others only.
+    bad = frame.filter(~valid()).with_columns(reasons=reasons_of())
+    clean = frame.filter(valid() & clean_of()).with_columns(
+        warnings=pl.lit([], pl.List(pl.String))
+    )
+    good = pl.concat(
+        [clean, frame.filter(valid() & ~clean_of()).with_columns(warnings=warnings_of())]
+    )
+    del frame, clean
     keys = good.select(
         pl.concat_str(
             ["company_code", "document_kind", "document_no", "vendor_key", "line_no"], separator="|"
@@ -167,3 +171,6 @@ def main(exports: Path, work: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]))
+    # The two libraries' threads now and then abort an interpreter that ends beside them.
+    sys.stdout.flush()
+    os._exit(0)

@@ -167,6 +167,16 @@ def _mapped(name: str, sources: Mapping[str, SourceContract]) -> pl.Expr:
     return result
 
 
+def valid() -> pl.Expr:
+    """Whether a record meets everything that would refuse it."""
+    return pl.all_horizontal([met for _, met, _, _ in _REFUSED])
+
+
+def clean_of() -> pl.Expr:
+    """Whether a record gives no cause for a warning."""
+    return pl.all_horizontal([met for _, met in _WARNED])
+
+
 def reasons_of() -> pl.Expr:
     """List of {name, message, column} of what a record misses."""
     entries = [
