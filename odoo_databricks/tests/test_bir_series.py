@@ -1,3 +1,4 @@
+from odoo import Command
 from odoo.tests import tagged
 
 from ..models import series_adapter
@@ -51,5 +52,38 @@ class TestBirSeries(BirCase):
         self.assertIn(model, self.env)
         self.assertEqual(model == "hr.expense.sheet", "hr.expense.sheet" in self.env)
         expense = self.admin_env["hr.expense"].new({"name": "Taxi"})
-        bill = series_adapter.expense_bill(expense)
-        self.assertEqual((bill._name, len(bill)), ("account.move", 0))
+        self.assertEqual(series_adapter.expense_bill(expense), self.admin_env["account.move"])
+
+    def test_the_bill_of_an_expense_is_found_on_both(self):
+        env = self.admin_env(context={**self.env.context, "allowed_company_ids": self.company.ids})
+        employee = env["hr.employee"].create(
+            {"name": "Bea", "company_id": self.company.id, "work_email": "bea@example.com"}
+        )
+        home = env["res.partner"].create({"name": "Bea", "company_id": self.company.id})
+        address = "work_contact_id" if "work_contact_id" in employee._fields else "address_id"
+        employee[address] = home
+        expense = env["hr.expense"].create(
+            {
+                "name": "Taxi to the BIR",
+                "employee_id": employee.id,
+                "company_id": self.company.id,
+                "product_id": env["product.product"]
+                .create({"name": "Taxi", "can_be_expensed": True, "standard_price": 0})
+                .id,
+                "total_amount_currency": 350,
+                "payment_mode": "own_account",
+            }
+        )
+        entry = env["account.move"].create({"move_type": "in_receipt"})
+        if series_adapter.expense_document(env) == "hr.expense.sheet":
+            sheet = env["hr.expense.sheet"].create(
+                {
+                    "name": "Taxi",
+                    "employee_id": employee.id,
+                    "expense_line_ids": [Command.set(expense.ids)],
+                }
+            )
+            entry.expense_sheet_id = sheet
+        else:
+            expense.account_move_id = entry
+        self.assertEqual(series_adapter.expense_bill(expense), entry)

@@ -249,15 +249,12 @@ class BirAutofillWizard(models.TransientModel):
         for row in decided - conflicts:
             outcomes[row.id] = (row.decision, row._final_value(strict=True))
             counts[row.decision] = counts.get(row.decision, 0) + 1
-        commands = []
+        written = {}
         for rows in self._rows_by_bill_line().values():
             rows &= decided - conflicts
             if rows:
-                values = self._line_values(rows, outcomes)
-                commands.append(Command.update(rows.move_line_id.id, values))
-        if commands:
-            # In one go, so that the taxes of the bill are computed once.
-            self.move_id.with_context(bir_decision=True).write({"invoice_line_ids": commands})
+                written[rows.move_line_id] = self._line_values(rows, outcomes)
+        self._write_lines(written)
         decided._decide_predictions(outcomes)
         if counts:
             self.move_id._message_log(
@@ -269,6 +266,17 @@ class BirAutofillWizard(models.TransientModel):
                 )
             )
         return conflicts
+
+    def _write_lines(self, written):
+        move = self.move_id.with_context(bir_decision=True)
+        if move.state == "draft":
+            # In one go, so that the taxes of the bill are computed once.
+            commands = [Command.update(line.id, values) for line, values in written.items()]
+            move.write({"invoice_line_ids": commands})
+            return
+        # 19.0 takes no changes to a posted bill but by its lines.
+        for line, values in written.items():
+            line.with_context(bir_decision=True).write(values)
 
     def _line_values(self, rows, outcomes):
         """Values for one bill line out of the decided rows of it."""

@@ -113,9 +113,26 @@ export class BirDecision extends BirCell {
             {value: "edit", icon: "fa-pencil", label: _t("Edit"), disabled: false},
         ];
     }
-    async decide(choice) {
+    async decide(choice, ev) {
+        const row = ev.target.closest("tr");
+        const byKeyboard = ev.detail === 0;
         const decision = this.data.decision === choice.value ? false : choice.value;
         await this.props.record.update({[this.props.name]: decision});
+        if (byKeyboard && decision && decision !== "edit") {
+            this.focusNextOpen(row);
+        }
+    }
+    /** Who decides by keyboard lands on the next field that is still to be decided. */
+    focusNextOpen(row) {
+        for (let next = row.nextElementSibling; next; next = next.nextElementSibling) {
+            const button =
+                next.classList.contains("o_bir_open") &&
+                next.querySelector("button[data-decision]:not(:disabled)");
+            if (button) {
+                button.focus();
+                return;
+            }
+        }
     }
     /** Arrows walk through the rows, so that a bill can be decided without the mouse. */
     onKeydown(ev) {
