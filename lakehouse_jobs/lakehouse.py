@@ -173,6 +173,9 @@ class Lakehouse:
 
     def scratch(self, name: str) -> Path:
         """A new folder beside the landing Volumes for files that a run needs for a while."""
+        if self.tables_root is None:
+            # Under Unity Catalog a Volume is made by statement, not by a folder.
+            self.spark.sql(f"CREATE VOLUME IF NOT EXISTS `{self.catalog}`.`landing`.`_scratch`")
         folder = self.volume("landing", "_scratch") / f"{name}-{uuid.uuid4().hex}"
         folder.mkdir(parents=True)
         return folder
