@@ -80,7 +80,7 @@ class DatabricksPipelineRun(models.Model):
     submitted_at = fields.Datetime(readonly=True, copy=False)
     finished_at = fields.Datetime(readonly=True, copy=False)
     duration = fields.Float(
-        "Minutes", compute="_compute_duration", help="Since it was submitted, until it ended."
+        compute="_compute_duration", help="Minutes and seconds since it was submitted."
     )
     deadline_at = fields.Datetime("Deadline", required=True, readonly=True)
     next_poll_at = fields.Datetime(default=fields.Datetime.now, readonly=True, index=True)

@@ -68,6 +68,7 @@ def claim_one(records, where, order):
 def explain(error):
     """What happened and what to do, from a WorkspaceError."""
     text = str(error).rstrip(".")
+    text = text[:1].upper() + text[1:]
     return f"{text}. {error.hint}" if error.hint else f"{text}."
 
 

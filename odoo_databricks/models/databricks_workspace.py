@@ -240,6 +240,7 @@ class DatabricksWorkspace(models.Model):
         for workspace in self:
             for name in SECRETS:
                 workspace._write_cipher(name, None)
+        return True
 
     # -- calls ----------------------------------------------------------------------------------
     @api.model
@@ -286,7 +287,12 @@ class DatabricksWorkspace(models.Model):
         self.ensure_one()
         self._check_system()
         workspace = self.sudo()
-        checks = health.test_connection(workspace._connect, self.warehouse_id or None)
+        try:
+            workspace._secret()
+        except SecretError as error:
+            checks = [health.Check("secret", False, error.message, error.hint, error.kind)]
+        else:
+            checks = health.test_connection(workspace._connect, self.warehouse_id or None)
         works = all(check.ok for check in checks)
         lines = [self._check_line(check) for check in checks]
         if works and not self.warehouse_id:
@@ -313,6 +319,7 @@ class DatabricksWorkspace(models.Model):
     @api.model
     def _check_line(self, check):
         labels = {
+            "secret": _("Secret"),
             "host": _("Host"),
             "identity": _("Identity"),
             "warehouse": _("Warehouse"),

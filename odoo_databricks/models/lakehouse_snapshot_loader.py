@@ -15,6 +15,8 @@ from odoo.tools import SQL
 STAGE = "lakehouse_stage"
 RESOLVED = "lakehouse_stage_resolved"
 TINS = "lakehouse_stage_tins"
+PARTNERS = "lakehouse_stage_partners"
+TWICE = "lakehouse_stage_twice"
 KEYS_LISTED = 20
 
 
@@ -147,6 +149,8 @@ class SnapshotLoader:
         :param batches: iterable of pyarrow.RecordBatch with (at least) the declared columns
         :rtype: Counts
         """
+        # the joins below hash as many keys as the table has rows
+        self.cr.execute("SET LOCAL work_mem = '64MB'")
         read = self._stage(batches)
         self._resolve()
         inserted, updated, deleted = self._apply()
@@ -158,7 +162,7 @@ class SnapshotLoader:
         return counts
 
     def _drop_temporary(self):
-        for name in (STAGE, RESOLVED, TINS):
+        for name in (STAGE, RESOLVED, TINS, PARTNERS, TWICE):
             self.cr.execute(SQL("DROP TABLE IF EXISTS pg_temp.%s", _ident(name)))
 
     def _stage(self, batches):
@@ -188,6 +192,7 @@ class SnapshotLoader:
             buffer.seek(0)
             self.cr.copy_expert(f"{copy} WITH (FORMAT csv)", buffer)
             read += batch.num_rows
+        self.cr.execute(SQL("ANALYZE %s", _ident(STAGE)))
         return read
 
     @staticmethod
@@ -212,18 +217,16 @@ class SnapshotLoader:
         """Codes become ids, each row gets its hash or the reason why it is not shown."""
         key, company = _ident("s", self.key), _ident("s", self.company)
         joins = [
-            SQL("LEFT JOIN res_company c ON upper(c.lakehouse_company_code) = upper(%s)", company)
+            SQL("LEFT JOIN res_company c ON upper(c.lakehouse_company_code) = upper(%s)", company),
+            SQL("LEFT JOIN %s t ON t.remote_key = %s", _ident(self.table), key),
+            self._twice_join(key),
         ]
         found = [SQL("c.id AS company_id")]
         hashed = [SQL("c.id")]
         # in the order in which a row is judged
         reasons = [
             SQL("WHEN coalesce(%s, '') = '' THEN 'no_key'", key),
-            SQL(
-                """WHEN row_number() OVER (PARTITION BY %s ORDER BY s.lakehouse_seq) > 1
-                   THEN 'duplicate_key'""",
-                key,
-            ),
+            SQL("WHEN s.lakehouse_seq > d.first_seq THEN 'duplicate_key'"),
             SQL("WHEN c.id IS NULL THEN 'no_company'"),
         ]
         if self.currency:
@@ -244,7 +247,9 @@ class SnapshotLoader:
         self.cr.execute(
             SQL(
                 """CREATE TEMP TABLE %s ON COMMIT DROP AS
-                   SELECT s.*, %s, CASE %s END AS lakehouse_reject, md5(ROW(%s)::text) AS row_hash
+                   SELECT s.*, %s, CASE %s END AS lakehouse_reject,
+                          md5(ROW(%s)::text) AS row_hash,
+                          t.id AS lakehouse_id, t.row_hash AS lakehouse_old_hash
                    FROM %s s %s""",
                 _ident(RESOLVED),
                 _comma(found),
@@ -255,6 +260,20 @@ class SnapshotLoader:
             )
         )
         self.cr.execute(SQL("ANALYZE %s", _ident(RESOLVED)))
+
+    def _twice_join(self, key):
+        """Join the keys that occur more than once, of which the first row counts."""
+        self.cr.execute(
+            SQL(
+                """CREATE TEMP TABLE %s ON COMMIT DROP AS
+                   SELECT %s AS twice, min(lakehouse_seq) AS first_seq FROM %s s
+                   GROUP BY 1 HAVING count(*) > 1""",
+                _ident(TWICE),
+                key,
+                _ident(STAGE),
+            )
+        )
+        return SQL("LEFT JOIN %s d ON d.twice = %s", _ident(TWICE), key)
 
     def _partner_join(self):
         """Join the partner that has the row's TIN: same branch first, else the head office.
@@ -277,63 +296,76 @@ class SnapshotLoader:
         )
         self.cr.execute(SQL("CREATE INDEX ON %s (tin)", tins))
         self.cr.execute(SQL("ANALYZE %s", tins))
-        value = _ident("s", self.tin.name)
+        # each pair of TIN and company is looked up once, however many rows have it
+        self.cr.execute(
+            SQL(
+                """CREATE TEMP TABLE %(partners)s ON COMMIT DROP AS
+                   SELECT v.text, v.code, p.id
+                   FROM (SELECT DISTINCT %(tin)s AS text, %(code)s AS code,
+                                regexp_replace(%(tin)s, '[^0-9]', '', 'g') AS d
+                         FROM %(stage)s WHERE %(tin)s IS NOT NULL) v
+                   JOIN res_company c ON upper(c.lakehouse_company_code) = upper(v.code)
+                   CROSS JOIN LATERAL (
+                       SELECT t.id FROM %(tins)s t
+                       WHERE t.tin = left(v.d, 9)
+                         AND (t.company_id IS NULL OR t.company_id = c.id)
+                         AND t.branch IN (lpad(substr(v.d, 10), 5, '0'), '00000')
+                       ORDER BY t.branch = lpad(substr(v.d, 10), 5, '0') DESC,
+                                t.company_id IS NULL, t.parent_id IS NOT NULL, t.id
+                       LIMIT 1
+                   ) p""",
+                partners=_ident(PARTNERS),
+                tin=_ident(self.tin.name),
+                code=_ident(self.company),
+                stage=_ident(STAGE),
+                tins=tins,
+            )
+        )
         return SQL(
-            """LEFT JOIN LATERAL (
-                   SELECT t.id
-                   FROM %(tins)s t, (SELECT regexp_replace(%(value)s, '[^0-9]', '', 'g') AS d) x
-                   WHERE t.tin = left(x.d, 9)
-                     AND (t.company_id IS NULL OR t.company_id = c.id)
-                     AND t.branch IN (lpad(substr(x.d, 10), 5, '0'), '00000')
-                   ORDER BY t.branch = lpad(substr(x.d, 10), 5, '0') DESC, t.company_id IS NULL,
-                            t.parent_id IS NOT NULL, t.id
-                   LIMIT 1
-               ) p ON %(value)s IS NOT NULL""",
-            tins=tins,
-            value=value,
+            "LEFT JOIN %s p ON p.text = %s AND p.code = %s",
+            _ident(PARTNERS),
+            _ident("s", self.tin.name),
+            _ident("s", self.company),
         )
 
     def _apply(self):
+        """Returns the numbers of rows inserted, updated and deleted."""
         table, resolved, key = _ident(self.table), _ident(RESOLVED), _ident("r", self.key)
         names = [name for name in self.local_columns if name != "remote_key"] + ["row_hash"]
         self.cr.execute(
             SQL(
                 """UPDATE %s t SET %s FROM %s r
-                   WHERE r.lakehouse_reject IS NULL AND t.remote_key = %s
-                     AND t.row_hash <> r.row_hash""",
+                   WHERE r.lakehouse_reject IS NULL AND t.id = r.lakehouse_id
+                     AND r.row_hash <> r.lakehouse_old_hash""",
                 table,
                 _comma(SQL("%s = %s", _ident(name), _ident("r", name)) for name in names),
                 resolved,
-                key,
             )
         )
         updated = self.cr.rowcount
+        # before the new rows come, whose ids are not in the resolved table
+        self.cr.execute(
+            SQL(
+                """DELETE FROM %s t WHERE NOT EXISTS (
+                       SELECT 1 FROM %s r WHERE r.lakehouse_reject IS NULL AND r.lakehouse_id = t.id
+                   )""",
+                table,
+                resolved,
+            )
+        )
+        deleted = self.cr.rowcount
         self.cr.execute(
             SQL(
                 """INSERT INTO %s (remote_key, %s) SELECT %s, %s FROM %s r
-                   WHERE r.lakehouse_reject IS NULL
-                     AND NOT EXISTS (SELECT 1 FROM %s t WHERE t.remote_key = %s)""",
+                   WHERE r.lakehouse_reject IS NULL AND r.lakehouse_id IS NULL""",
                 table,
                 _comma(map(_ident, names)),
                 key,
                 _comma(_ident("r", name) for name in names),
                 resolved,
-                table,
-                key,
             )
         )
-        inserted = self.cr.rowcount
-        self.cr.execute(
-            SQL(
-                """DELETE FROM %s t WHERE NOT EXISTS (
-                       SELECT 1 FROM %s r WHERE r.lakehouse_reject IS NULL AND %s = t.remote_key
-                   )""",
-                table,
-                resolved,
-                key,
-            )
-        )
-        return inserted, updated, self.cr.rowcount
+        return self.cr.rowcount, updated, deleted
 
     def _rejects(self):
         key, company = _ident(self.key), _ident(self.company)

@@ -161,7 +161,7 @@ class TestRuns(PipelineCase):
             run = self.env["databricks.pipeline.run"].browse(pipeline.action_run_now()["res_id"])
         self.assertEqual(run.state, "queued")
         self.assertFalse(run.remote_run_id)
-        self.assertIn("no answer", run.error)
+        self.assertIn("No answer", run.error)
         self.follow(run)
         self.assertEqual(run.state, "succeeded", run.error)
         self.assertEqual(run.remote_run_id, str(sent[0]))

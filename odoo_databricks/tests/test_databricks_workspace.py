@@ -86,6 +86,7 @@ class TestSecrets(LakehouseCase):
             self.assertEqual(workspace._secret(), SECRET)
         with patch.dict(os.environ, {KEY_VARIABLE: generate_key()}):
             message = workspace.action_test_connection()["params"]["message"]
+        self.assertIn("✗ Secret: the stored secret", message)
         self.assertIn("present encryption key", message)
         self.assertEqual(workspace.check_state, "failed")
 

@@ -133,7 +133,7 @@ class TestRefreshFaults(RefreshCase):
             self.assertEqual(len(posted), 1)
         self.assertEqual(self.Spend.search([]).mapped("remote_key"), ["kept"])
         self.assertEqual(str(self.view.data_as_of), "2025-10-01 00:00:00")
-        self.assertIn("no connection to the workspace", self.view.last_error)
+        self.assertIn("No connection to the workspace", self.view.last_error)
         self.assertIn("firewall", self.view.last_error)
         delay = self.view.next_run - fields.Datetime.now()
         self.assertGreater(delay, timedelta(minutes=15))
