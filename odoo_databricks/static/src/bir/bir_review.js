@@ -109,7 +109,13 @@ export class BirDecision extends BirCell {
                 label: _t("Accept"),
                 disabled: !this.data.proposed_value || this.data.locked,
             },
-            {value: "keep", icon: "fa-hand-paper-o", label: _t("Keep mine"), disabled: false},
+            {
+                value: "keep",
+                icon: "fa-hand-paper-o",
+                label: _t("Keep mine"),
+                // Nothing to keep decides nothing where a value is required.
+                disabled: this.data.required && !this.data.current_display,
+            },
             {value: "edit", icon: "fa-pencil", label: _t("Edit"), disabled: false},
         ];
     }
@@ -125,11 +131,9 @@ export class BirDecision extends BirCell {
     /** Who decides by keyboard lands on the next field that is still to be decided. */
     focusNextOpen(row) {
         for (let next = row.nextElementSibling; next; next = next.nextElementSibling) {
-            const button =
-                next.classList.contains("o_bir_open") &&
-                next.querySelector("button[data-decision]:not(:disabled)");
-            if (button) {
-                button.focus();
+            if (next.classList.contains("o_bir_open")) {
+                const accept = next.querySelector('button[data-decision="accept"]:enabled');
+                (accept || next.querySelector('button[data-decision="edit"]')).focus();
                 return;
             }
         }
