@@ -35,9 +35,15 @@ class Heads:
         }
 
 
-def fit_heads(lines: pd.DataFrame, seed: int = 0, floor: float = DEFAULT_FLOOR) -> Heads:
+def fit_heads(
+    lines: pd.DataFrame,
+    seed: int = 0,
+    floor: float = DEFAULT_FLOOR,
+    calibrated: Heads | None = None,
+) -> Heads:
     """Learns each head from the rows that have its label. `lines`: COLUMNS, one row a line.
 
+    `calibrated`: heads of nearly the same rows whose calibration is taken over, to save its time.
     Raises TrainingDataError when a head has fewer than two labels.
     """
     classifiers = {}
@@ -45,7 +51,8 @@ def fit_heads(lines: pd.DataFrame, seed: int = 0, floor: float = DEFAULT_FLOOR) 
         rows = lines[lines[name].notna()]
         if rows[name].nunique() < 2:
             raise TrainingDataError(f"{name}: rows with at least two different labels are needed")
-        classifiers[name] = TextClassifier(floor=floor, seed=seed).fit(
+        known = calibrated.classifiers[name].temperature_ if calibrated else None
+        classifiers[name] = TextClassifier(floor=floor, seed=seed, temperature=known).fit(
             rows.vendor_name.to_numpy(),
             rows[name].to_numpy(),
             rows.description.to_numpy(),

@@ -33,7 +33,8 @@ def document_of(vendor: object, description: object = None) -> Document:
 class TextClassifier:
     """Vendor memory over a text model whose probabilities are calibrated on held-out vendors.
 
-    Deterministic for a seed. `folds`: vendor folds for the calibration. Shapes: n lines, k labels.
+    Deterministic for a seed. `folds`: vendor folds for the calibration, which is left out where a
+    `temperature` is given. Shapes: n lines, k labels.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class TextClassifier:
         seed: int = 0,
         weights: ScoreWeights | None = None,
         memory: MemorySettings | None = None,
+        temperature: float | None = None,
     ) -> None:
         if not 0 <= floor <= 1:
             raise ValueError("floor must be between 0 and 1")
@@ -51,6 +53,7 @@ class TextClassifier:
         self.seed = seed
         self.weights = weights or ScoreWeights()
         self.memory_settings = memory or MemorySettings()
+        self.temperature = temperature
 
     def fit(
         self,
@@ -73,7 +76,7 @@ class TextClassifier:
         times = None if years is None else np.asarray(years, dtype=float)
         counts = np.zeros((len(documents), len(self.classes_)))
         np.add.at(counts, (rows, codes), 1.0)
-        self.temperature_ = self._calibrate(documents, counts)
+        self.temperature_ = self.temperature or self._calibrate(documents, counts)
         # The rule of succession: right on n vendors is no proof beyond 1 - 1 / (n + 2).
         self.doubt_ = 1.0 / (len({d.trade for d in documents}) + 2)
         self._text = TextScores(self.weights, self.seed).fit(documents, counts)

@@ -76,7 +76,7 @@ def train(
     figures = held_out_figures(twin, lines[out])
     score = mean_accuracy(figures)
     model = NatureOfPaymentModel(
-        fit_heads(lines, seed, floor), bir_rules.fingerprint(), training_data
+        fit_heads(lines, seed, floor, calibrated=twin), bir_rules.fingerprint(), training_data
     )
     alias, reason, before = _verdict(registry, name, lines[out], score)
     note = NOTES.get(training_data, f"trained on {training_data}")
