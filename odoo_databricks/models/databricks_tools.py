@@ -55,7 +55,7 @@ def claim_one(records, where, order):
     )
     try:
         with cr.savepoint(flush=False):
-            cr.execute(query)
+            cr.execute(query, log_exceptions=False)
             row = cr.fetchone()
     except psycopg2.errors.SerializationFailure:
         row = None
