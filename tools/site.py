@@ -42,10 +42,11 @@ class Site:
         self.cluster_is_foreign = "postgres_password" not in self.state
         self.state.setdefault("postgres_password", postgres.new_password())
         self.state.setdefault("odoo_password", secrets.token_urlsafe(9))
-        self.state.setdefault("database", "demo")
         self.state.setdefault("ports", {})
         self.state.setdefault("encryption_key", base64.urlsafe_b64encode(os.urandom(32)).decode())
         self.save()
+        # one database a series: a database of 17.0 cannot be opened by 19.0
+        self.database = f"{self.name}_{self.odoo.series.split('.')[0]}" if self.odoo else ""
         password = self.state["postgres_password"]
         self.cluster = postgres.Cluster(self.name, password, self.durable)
         self.workspace_process = self._process("workspace")
@@ -88,6 +89,14 @@ class Site:
             "DATABRICKS_TOKEN": self.workspace_token,
         }
 
+    def done(self, what: str) -> str | None:
+        """Fingerprint of what `what` was last done with, for this site's database."""
+        return self.state.get("done", {}).get(f"{self.database}:{what}")
+
+    def mark_done(self, what: str, fingerprint: str) -> None:
+        self.state.setdefault("done", {})[f"{self.database}:{what}"] = fingerprint
+        self.save()
+
     # --- PostgreSQL (databases' files beside it, in Odoo's filestore)
 
     def start_postgres(self) -> None:
@@ -98,7 +107,7 @@ class Site:
 
     def sql(self, statement: str, database: str | None = None) -> str:
         port = self.state["ports"]["postgres"]
-        return self.cluster.query(statement, port, database or self.state["database"])
+        return self.cluster.query(statement, port, database or self.database)
 
     def has_database(self, name: str) -> bool:
         found = self.sql(f"select 1 from pg_database where datname = '{name}'", "postgres")
@@ -140,7 +149,7 @@ class Site:
             "db_port": self.state["ports"]["postgres"],
             "db_user": postgres.ROLE,
             "db_password": self.state["postgres_password"],
-            "db_name": self.state["database"],
+            "db_name": self.database,
             "addons_path": ",".join(map(str, [*self.odoo.addons, self.odoo.addon_path()])),
             "data_dir": self.home / "odoo",
             "http_interface": "127.0.0.1",

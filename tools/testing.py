@@ -159,7 +159,7 @@ def _site_suites(site: Site) -> list[Result]:
         site.start_workspace()
         lakehouse_thread.walk(site, report)
         odoo_thread.install(site)
-        site.copy_database(site.state["database"], ADDON_DATABASE)
+        site.copy_database(site.database, ADDON_DATABASE)
         odoo_thread.set_up(site)
         site.start_odoo()
         odoo_thread.walk(site, report)
@@ -197,7 +197,7 @@ def _browser_suite(site: Site) -> Suite:
             **os.environ,
             "ODOO_URL": site.odoo_url,
             "ODOO_SERIES": site.odoo.series,
-            "ODOO_DATABASE": site.state["database"],
+            "ODOO_DATABASE": site.database,
             "ODOO_LOGIN": "admin",
             "ODOO_PASSWORD": site.state["odoo_password"],
             "SCREENSHOTS": str(SCREENSHOTS),

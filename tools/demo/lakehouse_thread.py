@@ -42,8 +42,6 @@ def walk(site: Site, report: Report) -> None:
     files = _exports(site, report)
     client(site, "upload", WHEELS, wheel)
     jobs = client(site, "ensure-jobs", f"{WHEELS}/{wheel.name}")
-    site.state["jobs"] = jobs
-    site.save()
     _pipeline(site, report, jobs["finance_medallion"], files)
     _model(site, report, jobs["train_nature_of_payment"])
 

@@ -14,6 +14,7 @@ from tools.steps import StepFailed, step
 
 MODULES = "odoo_databricks"
 COMPANIES = paths.ROOT / "lakehouse_jobs" / "generator" / "companies.json"
+SETUP_SCRIPT = paths.ROOT / "tools" / "demo" / "odoo_setup.py"
 VIEW_MODEL = "lakehouse.vendor.spend.monthly"
 PIPELINE_CRON = "odoo_databricks.databricks_pipeline_cron"
 ENDED_BADLY = ("failed", "canceled")
@@ -23,17 +24,19 @@ RUN_SECONDS = 300
 
 def install(site: Site) -> None:
     """Make the database and install the addon; update it when its source has changed."""
-    database = site.state["database"]
     version = paths.fingerprint(site.odoo.addon_path() / paths.ADDON.name)
-    if not site.has_database(database):
+    if not site.has_database(site.database):
         with step("Odoo database with the addon"):
-            site.run_odoo("-d", database, "-i", MODULES, "--stop-after-init", log="odoo-install")
-    elif site.state.get("addon") != version:
+            site.run_odoo(
+                "-d", site.database, "-i", MODULES, "--stop-after-init", log="odoo-install"
+            )
+    elif site.done("install") != version:
         site.odoo_process.stop()
         with step("Odoo database updated to the addon's present state"):
-            site.run_odoo("-d", database, "-u", MODULES, "--stop-after-init", log="odoo-update")
-    site.state["addon"] = version
-    site.save()
+            site.run_odoo(
+                "-d", site.database, "-u", MODULES, "--stop-after-init", log="odoo-update"
+            )
+    site.mark_done("install", version)
 
 
 def set_up(site: Site) -> None:
@@ -49,7 +52,8 @@ def set_up(site: Site) -> None:
         },
         "job_name": "finance_medallion",
     }
-    if site.state.get("odoo_set_up") == paths.digest(wanted):
+    fingerprint = paths.digest([wanted, SETUP_SCRIPT.read_text()])
+    if site.done("set-up") == fingerprint:
         return
     with step("companies, chart of accounts, vendor bills, workspace"):
         parameters = site.home / "odoo_setup.json"
@@ -59,19 +63,18 @@ def set_up(site: Site) -> None:
             site.run_odoo(
                 "shell",
                 "-d",
-                site.state["database"],
+                site.database,
                 log="odoo-setup",
-                stdin=paths.ROOT / "tools" / "demo" / "odoo_setup.py",
+                stdin=SETUP_SCRIPT,
                 extra_env={"ODOO_SETUP": str(parameters)},
             )
         finally:
             parameters.unlink()
-    site.state["odoo_set_up"] = paths.digest(wanted)
-    site.save()
+    site.mark_done("set-up", fingerprint)
 
 
 def walk(site: Site, report: Report) -> None:
-    odoo = OdooClient(site.odoo_url, site.state["database"], "admin", site.state["odoo_password"])
+    odoo = OdooClient(site.odoo_url, site.database, "admin", site.state["odoo_password"])
     _bills(odoo, report)
     _view(site, odoo, report)
     _proposal(odoo, report)
