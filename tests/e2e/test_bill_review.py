@@ -7,7 +7,7 @@ import pytest
 import requests
 
 QUEUE = "odoo_databricks.bir_queue_action"
-SPEND = "odoo_databricks.lakehouse_vendor_spend_monthly_action"
+SPEND = "odoo_databricks.lakehouse_vendor_spend_monthly_open"
 RUNS = "odoo_databricks.databricks_pipeline_run_action"
 _ids = itertools.count(1)
 
@@ -52,6 +52,7 @@ def test_bill_is_auto_filled_accepted_and_submitted(odoo, certain_bill):
     odoo.open_action(QUEUE)
     page.fill(".o_searchview_input", certain_bill["ref"])
     page.keyboard.press("Enter")
+    page.wait_for_selector(f".o_facet_value:has-text('{certain_bill['ref']}')")
     page.click(f".o_data_row:has-text('{certain_bill['ref']}') td[name=partner_id]")
 
     page.click("button[name=action_bir_autofill]")
@@ -62,9 +63,10 @@ def test_bill_is_auto_filled_accepted_and_submitted(odoo, certain_bill):
 
     review.locator(".o_bir_accept_all").click()
     page.locator(".modal .o_bir_submit").click()
-    review.wait_for(state="detached")
+    # the bill is shown anew: what was submitted can only be reopened
+    page.wait_for_selector("button[name=action_bir_reopen]")
 
-    page.click(".nav-link[name=bir]")
+    page.click("a[name=bir]")
     page.wait_for_selector("div[name=bir_state]:has-text('Submitted')")
     odoo.screenshot("bill-submitted")
     assert page.locator("button[name=action_bir_autofill]").count() == 0
@@ -99,7 +101,7 @@ def test_pivot_shows_the_gold_tables_figures(odoo):
     total = f"{sum(row['amount_gross'] for row in rows):,.2f}"
     assert total in page.inner_text(".o_pivot table")
     page.click(".o_switch_view.o_list")
-    page.wait_for_selector(".o_data_row")
+    page.wait_for_selector(".o_list_table tbody tr")
     odoo.screenshot("vendor-spend-list")
     page.click(".o_switch_view.o_graph")
     page.wait_for_selector(".o_graph_renderer canvas")
