@@ -147,7 +147,7 @@ class TestBirAutofill(BirCase):
         self.assertEqual((first.decision, first.final_value), ("conflict", "broker"))
         # The person sees it and decides by hand: a second row of the trail, the first stays.
         row.write({"decision": "edit", "edit_value": "professional"})
-        self.assertEqual(wizard.action_apply()["type"], "ir.actions.act_window_close")
+        self.assertEqual(wizard.action_apply()["tag"], "soft_reload")
         self.assertEqual(line.bir_nature, "professional")
         self.assertEqual(first.decision, "conflict")
         self.assertEqual(

@@ -82,6 +82,14 @@ class BirAutofillWizard(models.TransientModel):
             "context": {"dialog_size": "extra-large"},
         }
 
+    def _close(self):
+        """Close the dialog and read the bill again.
+
+        A plain close would do, had the dialog not been opened anew by "Accept all certain": 19.0
+        then forgets that the form behind it is to be read again.
+        """
+        return {"type": "ir.actions.client", "tag": "soft_reload"}
+
     def _fill(self, answer):
         self.ensure_one()
         lines = self.move_id._bir_lines()
@@ -198,7 +206,7 @@ class BirAutofillWizard(models.TransientModel):
         self.ensure_one()
         conflicts = self._apply()
         if not conflicts:
-            return {"type": "ir.actions.act_window_close"}
+            return self._close()
         return self._reopen_with(conflicts)
 
     def action_submit(self):
@@ -219,7 +227,7 @@ class BirAutofillWizard(models.TransientModel):
         if conflicts:
             return self._reopen_with(conflicts)
         self.move_id.action_bir_submit()
-        return {"type": "ir.actions.act_window_close"}
+        return self._close()
 
     def _reopen_with(self, conflicts):
         """Show the bill as it is now, and say what was not written."""
