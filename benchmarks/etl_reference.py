@@ -91,9 +91,7 @@ def silver(out: Path) -> dict[str, int]:
     frame = conform(frame.lazy(), SOURCES, payor_kinds()).collect()
     # Most records are valid and clean: the lists are built for the others only.
     bad = frame.filter(~valid()).with_columns(reasons=reasons_of())
-    clean = frame.filter(valid() & clean_of()).with_columns(
-        warnings=pl.lit([], pl.List(pl.String))
-    )
+    clean = frame.filter(valid() & clean_of()).with_columns(warnings=pl.lit([], pl.List(pl.String)))
     good = pl.concat(
         [clean, frame.filter(valid() & ~clean_of()).with_columns(warnings=warnings_of())]
     )

@@ -139,9 +139,7 @@ class Statements:
                     raise Cancelled
                 run.operation = operation
                 run.state = "RUNNING"
-            stored = store(
-                operation.run(), self._spool / run.id, order.row_limit, order.byte_limit
-            )
+            stored = store(operation.run(), self._spool / run.id, order.row_limit, order.byte_limit)
         finally:
             operation.close()
         if order.inline and stored.byte_count > INLINE_LIMIT:

@@ -103,9 +103,7 @@ def _has_blank_row(batch: pa.RecordBatch) -> bool:
     return bool(pc.any(blank).as_py())
 
 
-def _json_objects(
-    batch: pa.RecordBatch, names: Sequence[str]
-) -> tuple[pa.Array, pa.Array | None]:
+def _json_objects(batch: pa.RecordBatch, names: Sequence[str]) -> tuple[pa.Array, pa.Array | None]:
     """JSON text of each row, and line breaks inside its cells (None if no cell has one)."""
     parts: list[pa.Array | pa.Scalar] = []
     breaks = None

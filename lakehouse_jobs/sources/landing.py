@@ -24,9 +24,7 @@ class Batch:
     skipped: int
 
 
-def read_new(
-    spark: SparkSession, folder: Path, known: Iterable[str], staging: Path
-) -> Batch:
+def read_new(spark: SparkSession, folder: Path, known: Iterable[str], staging: Path) -> Batch:
     """Unpacks the ZIPs under `folder` whose sha256 is not in `known` into `staging`.
 
     `records` has the columns of STAGED_SCHEMA and is None if no record was staged.

@@ -93,4 +93,3 @@ def all_checksums(spark: SparkSession, staged: str, work: Path) -> dict[str, dic
 
 def covered() -> set[str]:
     return reduce(lambda a, b: a | b, (set(case["covers"]) for case in cases()))
-

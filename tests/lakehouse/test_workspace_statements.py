@@ -266,9 +266,12 @@ def test_arrow_links_in_several_chunks_without_a_token(client):
         tables.append(pa.ipc.open_stream(got.content).read_all())
         assert tables[-1].num_rows == links[0].row_count
         following = links[0].next_chunk_index
-        links = following and client.statement_execution.get_statement_result_chunk_n(
-            answer.statement_id, following
-        ).external_links
+        links = (
+            following
+            and client.statement_execution.get_statement_result_chunk_n(
+                answer.statement_id, following
+            ).external_links
+        )
     whole = pa.concat_tables(tables)
     assert whole.schema.field("d").type == pa.decimal128(18, 2)
     assert sorted(whole.column("id").to_pylist()) == list(range(300000))
