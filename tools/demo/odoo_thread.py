@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from tools import paths
 from tools.demo import lakehouse_thread
@@ -147,7 +147,7 @@ def _scheduled_run(odoo: OdooClient, report: Report) -> None:
 
 def _wait_for_scheduled_run(odoo: OdooClient) -> None:
     pipeline = odoo.call("databricks.pipeline", "search", [[]], limit=1)
-    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    now = datetime.now(UTC).replace(tzinfo=None)
     due = {"scheduled": True, "next_run": now.isoformat(" ", "seconds")}
     odoo.call("databricks.pipeline", "write", [pipeline, due])
     cron = odoo.record(PIPELINE_CRON)
