@@ -131,7 +131,7 @@ class LakehouseView(models.Model):
         if not self.workspace_id:
             raise UserError(
                 _(
-                    "Choose the workspace of '%(view)s' first (Lakehouse > Configuration > Views).",
+                    "Choose the workspace of '%(view)s' first (Lakehouse > Operations > Views).",
                     view=self.name,
                 )
             )
