@@ -61,6 +61,12 @@ class Odoo:
         self.page.goto(f"{self.url}{path}{xmlid}", timeout=FIRST_PAGE_MS)
         self.page.wait_for_selector(".o_view_controller")
 
+    def open_app(self, menu: str) -> None:
+        """Open an app from the grid of apps, by the external id of its menu."""
+        self.page.click(".o_navbar_apps_menu button")
+        self.page.click(f".o_app[data-menu-xmlid='{menu}']")
+        self.page.wait_for_selector(".o_view_controller")
+
     def screenshot(self, name: str) -> pathlib.Path:
         folder = pathlib.Path(os.environ["SCREENSHOTS"])
         target = folder / f"{name}-{self.series}.png"

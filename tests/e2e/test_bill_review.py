@@ -7,7 +7,7 @@ import pytest
 import requests
 
 QUEUE = "odoo_databricks.bir_queue_action"
-SPEND = "odoo_databricks.lakehouse_vendor_spend_monthly_open"
+LAKEHOUSE = "odoo_databricks.lakehouse_root_menu"
 RUNS = "odoo_databricks.databricks_pipeline_run_action"
 _ids = itertools.count(1)
 
@@ -80,10 +80,8 @@ def test_bill_is_auto_filled_accepted_and_submitted(odoo, certain_bill):
     assert odoo.errors == []
 
     domain = [("move_id", "=", certain_bill["id"]), ("decision", "=", "accept")]
-    kept = rpc(
-        "bir.prediction", "search_read", domain, fields=["model_name", "model_version", "user_id"]
-    )
-    assert kept and all(row["user_id"] for row in kept)
+    kept = rpc("bir.prediction", "search_read", domain, fields=["model_name", "decided_by"])
+    assert kept and all(row["decided_by"] for row in kept)
     assert {row["model_name"] for row in kept} >= {"main.ml.nature_of_payment"}
 
 
@@ -95,7 +93,7 @@ def test_a_submitted_bill_refuses_changes(certain_bill):
 
 def test_pivot_shows_the_gold_tables_figures(odoo):
     page = odoo.page
-    odoo.open_action(SPEND)
+    odoo.open_app(LAKEHOUSE)
     page.wait_for_selector(".o_pivot table")
     odoo.screenshot("vendor-spend-pivot")
     rows = rpc(
