@@ -139,7 +139,7 @@ def test_the_workspace_container_starts_the_workspace_and_leaves_its_token(tmp_p
         "WORKSPACE_DATA": str(tmp_path / "data"),
         "WORKSPACE_TOKEN_FILE": str(token_file),
     }
-    port = str(free_port(8765))
+    port = str(free_port(0))  # any: the usual one may be taken at any moment
     command = [ROOT / "docker" / "workspace" / "start.sh", "serve", "--port", port]
     tokens = []
     for _start in range(2):
