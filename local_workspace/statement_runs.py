@@ -25,6 +25,8 @@ KEEP_BYTES = 2 * 1024**3
 INLINE_LIMIT = 25 * 1024 * 1024
 # Waiting statements cost a thread each; the engine shares the cores between them.
 THREADS = 32
+CANCEL_SECONDS = 30
+CANCEL_PAUSE = 0.2
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,12 @@ class Statements:
 
 
 def _cancel(run: StatementRun, operation: Operation) -> None:
-    try:
-        operation.cancel()
-    except Exception as error:
-        # The engine may have gone, or the statement ended on its own: its thread says which.
-        log.warning("cancel of statement %s: %s", run.id, type(error).__name__)
+    """Ask until the statement has ended: the engine forgets what it is asked too early."""
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while not run.final and time.monotonic() < deadline:
+        try:
+            operation.cancel()
+        except Exception as error:
+            # The engine may have gone, or the statement ended on its own: its thread says which.
+            log.warning("cancel of statement %s: %s", run.id, type(error).__name__)
+        time.sleep(CANCEL_PAUSE)

@@ -135,6 +135,9 @@ class BirAutofillWizardLine(models.TransientModel):
             return f"{value} %"
         if self.field_name == "bir_atc" and value == NO_ATC:
             return _("Nothing to withhold")
+        if self.field_name == "bir_expense_category":
+            # a code such as office_supplies; the chart of categories is the model's, not ours
+            return value.replace("_", " ").capitalize()
         if self.field_name in ("bir_nature", "bir_vat_treatment"):
             field = self.env["account.move.line"]._fields[self.field_name]
             return dict(field._description_selection(self.env)).get(value, value)

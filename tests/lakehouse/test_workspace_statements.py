@@ -351,6 +351,15 @@ def test_cancel_of_a_long_statement_while_short_ones_run(client):
     assert rows(client, "SELECT 2") == [["2"]]
 
 
+@pytest.mark.parametrize("delay", [0, 0.005, 0.01, 0.02, 0.04, 0.08])
+def test_a_cancel_is_not_lost_however_early_it_comes(client, delay):
+    """It may come before, while, or after the engine is told of the statement."""
+    answer = run(client, LONG, wait_timeout="0s")
+    time.sleep(delay)
+    client.statement_execution.cancel_execution(answer.statement_id)
+    assert wait_state(client, answer.statement_id, "CANCELED") == "CANCELED"
+
+
 def test_on_wait_timeout_cancel(client):
     answer = run(
         client, LONG, wait_timeout="5s",
