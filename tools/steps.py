@@ -138,7 +138,8 @@ def together(*tasks: Callable[[], object]) -> None:
 @contextmanager
 def failures_explained() -> Iterator[None]:
     """Turn StepFailed into a few lines on stderr and exit code 1, an interrupt into 130."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # being ended is like being interrupted, also where a shell has SIGINT ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except StepFailed as failure:
