@@ -258,7 +258,11 @@ class LakehouseView(models.Model):
             message = str(error)
         except Exception as error:  # the scheduled action goes on with the next view
             _logger.exception("Refresh of %s failed", self.model_name)
-            message = _("Unexpected error: %(error)s", error=error)
+            # the text of an unknown error may hold anything: it stays in the server's log
+            message = _(
+                "Unexpected error (%(kind)s); the server's log has the details.",
+                kind=type(error).__name__,
+            )
         now = fields.Datetime.now()
         values = {"statement_id": statement_id or run.statement_id}
         if not message and not counts:
