@@ -11,7 +11,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from .identity import Identity
+from .access.tokens import Identity
 from .settings import Settings
 from .store import Store
 
@@ -36,13 +36,13 @@ def init(data: Path) -> int:
     return 0
 
 
-def serve(data: Path, port: int, job_python: str) -> int:
+def serve(data: Path, port: int, job_python: str, record: Path | None) -> int:
     """Serve a workspace on loopback until SIGTERM; print one JSON line when it is ready."""
     import uvicorn
 
     from .app import Services, create_app
 
-    settings = Settings(data, port=port, job_python=job_python)
+    settings = Settings(data, port=port, job_python=job_python, record=record)
     if not settings.database.exists():
         print(f"There is no workspace in {data}: run init first.", file=sys.stderr)
         return 1
@@ -91,10 +91,13 @@ def main(arguments: list[str] | None = None) -> int:
     serve_command.add_argument(
         "--job-python", default=sys.executable, help="interpreter of job and model processes"
     )
+    serve_command.add_argument(
+        "--record", type=Path, help="file that gets a count of answered calls for each route"
+    )
     given = parser.parse_args(arguments)
     if given.command == "init":
         return init(given.data)
-    return serve(given.data, given.port, given.job_python)
+    return serve(given.data, given.port, given.job_python, given.record)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,7 @@ from __future__ import annotations
 import threading
 from fnmatch import fnmatchcase
 
-from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
-
-router = APIRouter()
 
 
 class Fault(BaseModel):
@@ -61,21 +58,3 @@ class Faults:
                     self._planned.remove(fault)
                 return fault
         return None
-
-
-@router.post("/_local/faults")
-def plan_fault(fault: Fault, request: Request) -> dict:
-    request.app.state.services.faults.plan(fault)
-    return {}
-
-
-@router.get("/_local/faults")
-def list_faults(request: Request) -> dict:
-    planned = request.app.state.services.faults.planned()
-    return {"faults": [fault.model_dump(exclude_none=True) for fault in planned]}
-
-
-@router.delete("/_local/faults")
-def clear_faults(request: Request) -> dict:
-    request.app.state.services.faults.clear()
-    return {}

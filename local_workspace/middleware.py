@@ -69,6 +69,8 @@ class Gate:
                 "ms": round((time.perf_counter() - started) * 1000, 1),
             }
             log.info(json.dumps(record))
+            route = getattr(scope.get("route"), "path", "")
+            self._services.recorder.note(scope["method"], route, status)
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
         path = scope["path"]

@@ -18,6 +18,7 @@ class Settings:
     data: Path
     port: int = 0
     job_python: str = sys.executable
+    record: Path | None = None
     max_body: int = 512 * 1024 * 1024
     log_cap: int = 5 * 1024 * 1024
     task_slots: int = 4

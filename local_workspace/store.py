@@ -12,28 +12,10 @@ from pathlib import Path
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS ids (id INTEGER PRIMARY KEY AUTOINCREMENT);
-CREATE TABLE IF NOT EXISTS tokens (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, comment TEXT NOT NULL, digest TEXT NOT NULL UNIQUE,
-    created_ms INTEGER NOT NULL, expires_ms INTEGER);
-CREATE TABLE IF NOT EXISTS warehouses (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, auto_start INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS jobs (
-    job_id INTEGER PRIMARY KEY, settings TEXT NOT NULL, created_ms INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS runs (
-    run_id INTEGER PRIMARY KEY, job_id INTEGER NOT NULL, number_in_job INTEGER NOT NULL,
-    settings TEXT NOT NULL, request TEXT NOT NULL, idempotency_token TEXT UNIQUE,
-    life_cycle TEXT NOT NULL, result TEXT, message TEXT NOT NULL DEFAULT '', code TEXT,
-    start_ms INTEGER NOT NULL, end_ms INTEGER, cancel_requested INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX IF NOT EXISTS runs_of_job ON runs (job_id, run_id);
-CREATE TABLE IF NOT EXISTS task_runs (
-    run_id INTEGER PRIMARY KEY, parent_run_id INTEGER NOT NULL, task_key TEXT NOT NULL,
-    life_cycle TEXT NOT NULL, result TEXT, message TEXT NOT NULL DEFAULT '', code TEXT,
-    error TEXT, error_trace TEXT, start_ms INTEGER, end_ms INTEGER, process_group INTEGER);
-CREATE INDEX IF NOT EXISTS tasks_of_run ON task_runs (parent_run_id);
-CREATE TABLE IF NOT EXISTS endpoints (
-    name TEXT PRIMARY KEY, id TEXT NOT NULL, config TEXT NOT NULL, config_version INTEGER NOT NULL,
-    created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL);
 """
+
+
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
 
 
 def now_ms() -> int:
@@ -47,9 +29,31 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
+        self.declare(SCHEMA)
+
+    def declare(self, schema: str) -> None:
+        """Create the tables and indexes of a part, and the columns that an older file lacks.
+
+        ``schema`` holds CREATE ... IF NOT EXISTS statements; each part brings its own. A column
+        added later needs a default or must be nullable.
+        """
+        wanted = sqlite3.connect(":memory:", isolation_level=None)
+        wanted.executescript(schema)
         with self.transaction() as db:
-            for statement in SCHEMA.split(";"):
+            tables = [name for (name,) in wanted.execute(_TABLES)]
+            present = {row["name"] for row in db.execute(_TABLES)}
+            for table in [name for name in tables if name in present]:
+                have = {row["name"] for row in db.execute(f"PRAGMA table_info({table})")}
+                for _, name, kind, required, default, _key in wanted.execute(
+                    f"PRAGMA table_info({table})"
+                ):
+                    if name not in have:
+                        rule = f" DEFAULT {default}" if default is not None else ""
+                        rule = (" NOT NULL" if required else "") + rule
+                        db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}{rule}")
+            for statement in schema.split(";"):
                 db.execute(statement)
+        wanted.close()
 
     def _connection(self) -> sqlite3.Connection:
         connection = getattr(self._local, "connection", None)

@@ -72,6 +72,7 @@ def odoo(series: str) -> Environment:
 
 
 LAKEHOUSE = Environment("lakehouse", ("lakehouse.txt",))
+CLIENTS = Environment("clients", ("clients.txt",))
 JUDGE = Environment("judge", ("judge.txt",))
 LINT = Environment("lint", ("lint.txt",))
 E2E = Environment("e2e", ("e2e.txt",))

@@ -29,7 +29,8 @@ def for_demo() -> odoo.Odoo:
 def for_tests() -> odoo.Odoo:
     """What the demo needs, and a browser, a JVM with its Spark, and the compose command."""
     debian.install("postgresql-15", *BROWSER_PACKAGES, COMPOSE_PACKAGE, *_java())
-    together(environments.JUDGE.ensure, environments.E2E.ensure, environments.LINT.ensure)
+    others = (environments.JUDGE, environments.CLIENTS, environments.E2E, environments.LINT)
+    together(*(environment.ensure for environment in others))
     return for_demo()
 
 

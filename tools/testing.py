@@ -147,6 +147,8 @@ def _plain_suites(odoo: Odoo) -> list[Suite]:
         Suite("tools", environments.LAKEHOUSE.python, "tests/tools", env=tools_env),
         Suite("lib", odoo.python, "tests/lib", env=lakehouse_python),
         Suite("lakehouse", environments.LAKEHOUSE.python, "tests/lakehouse"),
+        Suite("workspace", environments.LAKEHOUSE.python, "tests/workspace"),
+        Suite("clients", environments.CLIENTS.python, "tests/clients", env=lakehouse_python),
         Suite("judge", environments.JUDGE.python, "tests/judge", env=lakehouse_python),
     ]
 

@@ -1,112 +1,24 @@
-"""Shared fixtures of the lakehouse tests: import paths and one real workspace process."""
+"""Import paths of the lakehouse tests, and one real workspace process."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LIB = ROOT / "odoo_databricks" / "lib"
-for folder in (LIB, ROOT):
+for folder in (ROOT / "odoo_databricks" / "lib", ROOT / "tests" / "support", ROOT):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-
-@dataclass(frozen=True)
-class RunningWorkspace:
-    """A workspace process: where it listens, the token made at init and its data folder."""
-
-    host: str
-    token: str = field(repr=False)
-    data: Path
-    process: subprocess.Popen = field(repr=False)
-
-    def sdk(self):
-        """Return an unmodified databricks-sdk client with the bounds that our own code uses."""
-        from databricks.sdk import WorkspaceClient
-        from databricks.sdk.config import Config
-
-        return WorkspaceClient(
-            config=Config(
-                host=self.host,
-                token=self.token,
-                auth_type="pat",
-                config_file=os.devnull,
-                retry_timeout_seconds=10,
-                http_timeout_seconds=10,
-            )
-        )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def child_environment() -> dict[str, str]:
-    """Environment of a child: our packages importable, no Databricks settings of the caller."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("DATABRICKS_", "SPARK_REMOTE", "LAKEHOUSE_", "MLFLOW_"))
-    }
-    environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(LIB)))
-    return environment
-
-
-def init_workspace(data: Path) -> str:
-    """Create a workspace in ``data`` and return its token."""
-    made = subprocess.run(
-        [sys.executable, "-m", "local_workspace", "init", "--data", str(data)],
-        cwd=ROOT,
-        env=child_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert made.returncode == 0, made.stderr
-    return json.loads(made.stdout)["token"]
-
-
-def serve_workspace(data: Path, token: str, port: int | None = None) -> RunningWorkspace:
-    """Start ``local_workspace serve`` on a free port and wait for its ready line."""
-    log = (data / "serve.stderr").open("ab")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "local_workspace", "serve", "--data", str(data)]
-        + ["--port", str(port or free_port()), "--job-python", sys.executable],
-        cwd=ROOT,
-        env=child_environment(),
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    )
-    log.close()
-    line = process.stdout.readline()
-    if not line:
-        process.wait(10)
-        pytest.fail("the workspace did not start: " + (data / "serve.stderr").read_text()[-3000:])
-    return RunningWorkspace(json.loads(line)["host"], token, data, process)
-
-
-def stop_workspace(running: RunningWorkspace) -> None:
-    running.process.terminate()
-    try:
-        running.process.wait(20)
-    except subprocess.TimeoutExpired:
-        running.process.kill()
-        running.process.wait(5)
-        raise
-    finally:
-        running.process.stdout.close()
+from workspace_process import (  # noqa: E402
+    RunningWorkspace,
+    init_workspace,
+    serve_workspace,
+    stop_workspace,
+)
 
 
 @pytest.fixture(scope="session")

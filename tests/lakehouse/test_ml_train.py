@@ -12,10 +12,10 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-from conftest import child_environment, init_workspace, serve_workspace, stop_workspace
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pysail.spark import SparkConnectServer
+from workspace_process import child_environment, init_workspace, serve_workspace, stop_workspace
 
 import bir_rules
 from ml import registry, train

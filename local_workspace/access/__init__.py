@@ -1,0 +1,1 @@
+"""Who may call, and with what: tokens, signed links."""

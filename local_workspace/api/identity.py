@@ -1,0 +1,34 @@
+"""Host discovery and the current user."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from ..access.tokens import USER
+
+router = APIRouter()
+
+
+@router.get("/.well-known/databricks-config")
+def discovery(request: Request) -> dict:
+    services = request.app.state.services
+    host = services.settings.host
+    return {
+        "oidc_endpoint": f"{host}/oidc",
+        "workspace_id": services.org_id,
+        "host_type": "workspace",
+    }
+
+
+@router.get("/api/2.0/preview/scim/v2/Me")
+def me(request: Request, response: Response) -> dict:
+    response.headers["X-Databricks-Org-Id"] = request.app.state.services.org_id
+    return {
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "id": "1",
+        "userName": USER,
+        "displayName": "Local workspace",
+        "active": True,
+        "emails": [{"value": USER, "type": "work", "primary": True}],
+        "groups": [{"display": "admins", "value": "1", "type": "direct"}],
+    }

@@ -1,0 +1,1 @@
+"""Programs that run as files in other environments; stdlib only."""

@@ -1,0 +1,1 @@
+"""Jobs and their runs: definitions, states, child processes, logs."""

@@ -1,0 +1,75 @@
+"""The parts of one running workspace, and which part knows which."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from .access.links import LinkSigner
+from .access.tokens import Identity
+from .engine.interface import EngineError
+from .engine.sail import SailEngine
+from .faults import Faults
+from .metering.meter import Meter
+from .runs.definitions import Jobs
+from .runs.run_store import RunStore
+from .runs.runner import Runner
+from .serving.endpoints import Endpoints
+from .settings import CATALOG, Settings
+from .sql.front import SqlFront
+from .sql.statement_runs import Statements
+from .sql.warehouses import Warehouses
+from .storage.volumes import Volumes
+from .store import Store
+from .traffic import Recorder
+
+log = logging.getLogger("local_workspace")
+
+
+class Services:
+    """The parts of one running workspace, made in the order in which they need each other."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.started = time.monotonic()
+        settings.make_folders()
+        self.store = Store(settings.database)
+        self.org_id = self.store.meta("org_id")
+        self.links = LinkSigner(self.store.meta("link_secret"))
+        self.identity = Identity(self.store)
+        self.faults = Faults()
+        self.recorder = Recorder(settings.record)
+        self.meter = Meter(self.store)
+        self.volumes = Volumes(settings.volumes, settings.spool, settings.max_body)
+        self.engine = SailEngine(settings.tables, CATALOG, settings.logs / "engine.log")
+        self.warehouses = Warehouses(self.store)
+        front = SqlFront(self.engine, self.engine.catalog)
+        self.statements = Statements(front, self.warehouses, settings.spool)
+        self.jobs = Jobs(self.store)
+        self.run_store = RunStore(self.store)
+        self.runner = Runner(self)
+        self.endpoints = Endpoints(self)
+
+    def start(self) -> None:
+        """Wait for the engine, then take up what an earlier process left behind."""
+        self.engine.process.wait_up()
+        self.runner.recover()
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        """Pay for the client's imports before the first statement of a user does (1.5 s)."""
+        operation = self.engine.statement("SELECT 1", [])
+        try:
+            for _ in operation.run().batches:
+                continue
+        except EngineError as error:
+            log.warning("the engine did not answer its first statement: %s", error.message)
+        finally:
+            operation.close()
+
+    def stop(self) -> None:
+        self.statements.close()
+        self.runner.stop()
+        self.engine.stop()
+        self.recorder.save()

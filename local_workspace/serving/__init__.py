@@ -1,0 +1,1 @@
+"""Serving endpoints and the processes of their models."""

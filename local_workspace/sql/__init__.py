@@ -1,0 +1,1 @@
+"""Statements from order to stored result, whatever the front end they came by."""
