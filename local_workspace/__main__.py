@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -71,6 +72,9 @@ def serve(data: Path, port: int, job_python: str, record: Path | None) -> int:
         create_app(services), host="127.0.0.1", port=port, access_log=False, log_level="warning",
         log_config=None, timeout_graceful_shutdown=5,
     )  # fmt: skip
+    # uvicorn raises the signal that ended it once more: what is below must still be done.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     try:
         services.start()
         Server(config).run()
