@@ -223,6 +223,8 @@ class Runner:
         else:
             result, text = "FAILED", "Workload failed, see run output for details."
         error = outcome.error if result == "FAILED" else None
+        if outcome.ended_by == "STOPPED":
+            error = STOPPED
         trace = outcome.error_trace if result == "FAILED" else None
         self._store.end_task(task_run_id, result, text, error, trace)
         return result
