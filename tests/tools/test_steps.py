@@ -54,7 +54,12 @@ def test_interrupt_ends_the_running_commands(tmp_path):
         "with failures_explained():\n"
         "    together(lambda: run(command, log='long'), lambda: None)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=paths.ROOT)
+    # A run in the background inherits an ignored SIGINT; a person at a terminal has the default.
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=paths.ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 20
     while not (note.exists() and note.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
