@@ -19,6 +19,7 @@ HEARTBEAT_SECONDS = 20
 TAIL_LINES = 15
 _print_lock = threading.Lock()
 _running: set[subprocess.Popen[bytes]] = set()
+_interrupted = threading.Event()
 
 
 class StepFailed(Exception):
@@ -71,6 +72,26 @@ def run(
 
     `explain` turns the output into a sentence for a person, where it can.
     """
+    returncode, target = logged(command, log=log, env=env, cwd=cwd, stdin=stdin)
+    if returncode:
+        text = target.read_text(errors="replace")
+        tail = "\n".join("      " + line for line in text.splitlines()[-TAIL_LINES:])
+        name = Path(str(command[0])).name
+        reason = explain(text) or f"`{name}` ended with exit code {returncode}"
+        raise StepFailed(f"{reason}\n{tail}", target)
+
+
+def logged(
+    command: Sequence[str | Path],
+    *,
+    log: str,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: Path | None = None,
+) -> tuple[int, Path]:
+    """Run a command with its output in `logs/<log>.log`; return its exit code and that file."""
+    if _interrupted.is_set():
+        raise StepFailed("interrupted")
     target = paths.logs() / f"{log}.log"
     with target.open("wb") as log_file, (stdin or Path("/dev/null")).open("rb") as source:
         process = subprocess.Popen(
@@ -87,12 +108,7 @@ def run(
             process.wait()
         finally:
             _end(process)
-    if process.returncode:
-        text = target.read_text(errors="replace")
-        tail = "\n".join("      " + line for line in text.splitlines()[-TAIL_LINES:])
-        name = Path(str(command[0])).name
-        reason = explain(text) or f"`{name}` ended with exit code {process.returncode}"
-        raise StepFailed(f"{reason}\n{tail}", target)
+    return process.returncode, target
 
 
 def output(command: Sequence[str | Path], env: dict[str, str], what: str) -> str:
@@ -127,7 +143,8 @@ def together(*tasks: Callable[[], object]) -> None:
             for future in futures:
                 future.exception()
         except BaseException:
-            # interrupted: the threads only return when their commands are gone
+            # interrupted: the threads only return when their commands are gone and none follows
+            _interrupted.set()
             for process in list(_running):
                 _end(process)
             raise

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from tools.demo.report import Report
 from tools.odoo import Odoo
 from tools.processes import free_port
 from tools.site import Site
-from tools.steps import StepFailed, say, step, together
+from tools.steps import StepFailed, logged, say, step, together
 
 SITE = "test"
 ADDON_DATABASE = "addon_tests"
@@ -63,19 +62,16 @@ class Suite:
         command = [self.python, "-m", "pytest", self.target, "-q", "-ra", *self.options]
         command += ["-p", "no:cacheprovider", f"--junitxml={junit}"]
         with step(f"tests: {self.name}"):
-            done = subprocess.run(
-                [str(part) for part in command],
+            returncode, log = logged(
+                command,
+                log=f"tests-{self.name}",
                 cwd=self.cwd,
                 env={**lakehouse.python_env(), **self.env},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,
             )
-        (reports / f"{self.name}.log").write_text(done.stdout)
-        result = self._read(junit, done.returncode)
-        tail = done.stdout.splitlines()
+        said = log.read_text(errors="replace")
+        (reports / f"{self.name}.log").write_text(said)
+        result = self._read(junit, returncode)
+        tail = said.splitlines()
         say("\n".join(["", f"--- {self.name}", *(tail if result.failed else tail[-12:]), ""]))
         return result
 

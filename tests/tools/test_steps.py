@@ -46,13 +46,16 @@ def test_the_first_failure_of_side_by_side_steps_is_raised():
     assert done == [1]
 
 
-def test_interrupt_ends_the_running_commands(tmp_path):
-    note = tmp_path / "child"
+def test_interrupt_ends_the_running_commands_and_starts_no_other(tmp_path):
+    note, second = tmp_path / "child", tmp_path / "second"
     script = (
-        "from tools.steps import failures_explained, run, together\n"
+        "from tools.steps import failures_explained, logged, run, together\n"
         f"command = ['sh', '-c', 'echo $$ > {note}; exec sleep 600']\n"
+        "def lane():\n"
+        "    logged(command, log='long')\n"
+        f"    run(['touch', '{second}'], log='second')\n"
         "with failures_explained():\n"
-        "    together(lambda: run(command, log='long'), lambda: None)\n"
+        "    together(lane, lambda: None)\n"
     )
     # A run in the background inherits an ignored SIGINT; a person at a terminal has the default.
     process = subprocess.Popen(
@@ -67,3 +70,4 @@ def test_interrupt_ends_the_running_commands(tmp_path):
     assert process.wait(timeout=20) == 130
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
+    assert not second.exists()
