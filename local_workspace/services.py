@@ -18,6 +18,7 @@ from .runs.runner import Runner
 from .serving.endpoints import Endpoints
 from .settings import CATALOG, Settings
 from .sql.front import SqlFront
+from .sql.sessions import Sessions
 from .sql.statement_runs import Statements
 from .sql.warehouses import Warehouses
 from .storage.volumes import Volumes
@@ -44,6 +45,7 @@ class Services:
         self.volumes = Volumes(settings.volumes, settings.spool, settings.max_body)
         self.engine = SailEngine(settings.tables, CATALOG, settings.logs / "engine.log")
         self.warehouses = Warehouses(self.store)
+        self.sessions = Sessions(self.store, self.warehouses, self.engine.catalog)
         front = SqlFront(self.engine, self.engine.catalog)
         self.statements = Statements(front, self.warehouses, settings.spool)
         self.jobs = Jobs(self.store)

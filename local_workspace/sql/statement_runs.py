@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..access.tokens import USER
 from ..engine.interface import Cancelled, EngineError, Operation, Parameter
 from ..errors import not_found
 from .front import SqlFront
@@ -42,6 +43,8 @@ class Order:
     byte_limit: int | None
     inline: bool
     format: str
+    session_id: str | None = None
+    user: str = USER
 
 
 @dataclass
