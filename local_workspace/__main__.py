@@ -33,7 +33,10 @@ def init(data: Path) -> int:
             "link_secret": secrets.token_hex(32),
         }
         db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", values.items())
-    print(json.dumps({"token": Identity(store).create_token("made at init")[1]}))
+    identity = Identity(store)
+    principal, secret = identity.service_principals.create("made at init")
+    shown = {"token": identity.create_token("made at init")[1]}
+    print(json.dumps(shown | {"client_id": principal.user_name, "client_secret": secret}))
     return 0
 
 

@@ -15,9 +15,14 @@ from .errors import error_body
 
 log = logging.getLogger("local_workspace.requests")
 
-# Open without a token: discovery comes before authentication, and the last two prove
-# themselves by a signature in their query string.
-OPEN_PATHS = ("/.well-known/databricks-config", "/_local/health")
+# Open without a token: discovery comes before authentication, and the prefixes prove themselves
+# by a signature in their query string.
+OPEN_PATHS = (
+    "/.well-known/databricks-config",
+    "/_local/health",
+    "/oidc/.well-known/oauth-authorization-server",
+    "/oidc/v1/token",
+)
 SIGNED_PREFIXES = ("/_local/results/", "/_local/runs/")
 
 FAULT_CODES = {
@@ -78,7 +83,9 @@ class Gate:
         open_path = path in OPEN_PATHS or path.startswith(SIGNED_PREFIXES)
         if not open_path:
             authorization = headers.get(b"authorization", b"").decode("latin-1")
-            if not await asyncio.to_thread(self._services.identity.accepts, authorization):
+            principal = self._services.identity.principal(authorization)
+            scope.setdefault("state", {})["principal"] = principal
+            if principal is None:
                 text = "Credential was not sent or is not valid for this workspace."
                 return JSONResponse(error_body("UNAUTHENTICATED", text), 401)
         length = headers.get(b"content-length", b"0")

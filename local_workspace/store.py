@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .clock import now_ms
+
+__all__ = ["Store", "new_id", "now_ms"]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -16,11 +19,6 @@ CREATE TABLE IF NOT EXISTS ids (id INTEGER PRIMARY KEY AUTOINCREMENT);
 
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-
-
-def now_ms() -> int:
-    """Milliseconds since the epoch, the unit of every time in the REST contract."""
-    return int(time.time() * 1000)
 
 
 class Store:

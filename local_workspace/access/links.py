@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 
+from ..clock import now_ms
 from ..errors import ApiError
 
 
@@ -17,7 +17,7 @@ class LinkSigner:
 
     def sign(self, path: str, seconds: int) -> tuple[str, int]:
         """Return (query string, expiry)."""
-        expires = int(time.time()) + seconds
+        expires = now_ms() // 1000 + seconds
         return f"expires={expires}&sig={self._signature(path, expires)}", expires
 
     def check(self, path: str, expires: str, signature: str) -> None:
@@ -25,7 +25,7 @@ class LinkSigner:
         valid = expires.isdigit() and hmac.compare_digest(
             self._signature(path, int(expires)).encode(), signature.encode()
         )
-        if not valid or int(expires) < time.time():
+        if not valid or int(expires) < now_ms() // 1000:
             raise ApiError(403, "PERMISSION_DENIED", "The link is not valid or has expired.")
 
     def _signature(self, path: str, expires: int) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from ..access.tokens import USER
-
 router = APIRouter()
 
 
@@ -22,13 +20,16 @@ def discovery(request: Request) -> dict:
 
 @router.get("/api/2.0/preview/scim/v2/Me")
 def me(request: Request, response: Response) -> dict:
+    principal = request.state.principal
     response.headers["X-Databricks-Org-Id"] = request.app.state.services.org_id
-    return {
+    answer = {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
-        "id": "1",
-        "userName": USER,
-        "displayName": "Local workspace",
+        "id": principal.id,
+        "userName": principal.user_name,
+        "displayName": principal.display_name,
         "active": True,
-        "emails": [{"value": USER, "type": "work", "primary": True}],
         "groups": [{"display": "admins", "value": "1", "type": "direct"}],
     }
+    if not principal.is_service:
+        answer["emails"] = [{"value": principal.user_name, "type": "work", "primary": True}]
+    return answer

@@ -31,6 +31,8 @@ class Target:
     catalog: str
     schema: str
     embedded: bool
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
 
     @property
     def http_path(self) -> str:
@@ -46,6 +48,12 @@ class Target:
                         http_timeout_seconds=60, **options)  # fmt: skip
         return WorkspaceClient(config=config)
 
+    def service_principal(self) -> dict[str, str]:
+        """Client id and secret for OAuth; a real workspace may have been given without."""
+        if not self.client_id or not self.client_secret:
+            pytest.skip("DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET are not set")
+        return {"client_id": self.client_id, "client_secret": self.client_secret}
+
 
 def _real() -> Target | None:
     names = ("HOST", "TOKEN", "WAREHOUSE_ID", "CATALOG", "SCHEMA")
@@ -56,7 +64,8 @@ def _real() -> Target | None:
     if missing:
         pytest.exit(f"DATABRICKS_HOST is set; also needed: {', '.join(missing)}", 2)
     return Target(given["HOST"], given["TOKEN"], given["WAREHOUSE_ID"], given["CATALOG"],
-                  given["SCHEMA"], embedded=False)  # fmt: skip
+                  given["SCHEMA"], False, os.environ.get("DATABRICKS_CLIENT_ID"),
+                  os.environ.get("DATABRICKS_CLIENT_SECRET"))  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +78,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     data = tmp_path_factory.mktemp("workspace")
     TRAFFIC.parent.mkdir(exist_ok=True)
     TRAFFIC.unlink(missing_ok=True)
-    token = init_workspace(data)
-    running = serve_workspace(data, token, options=("--record", str(TRAFFIC)))
-    yield Target(running.host, token, "local", "main", "gold", embedded=True)
+    made = init_workspace(data)
+    running = serve_workspace(data, made, options=("--record", str(TRAFFIC)))
+    yield Target(running.host, made.token, "local", "main", "gold", True,
+                 made.client_id, made.client_secret)  # fmt: skip
     stop_workspace(running)

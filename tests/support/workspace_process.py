@@ -19,13 +19,26 @@ PYTHON = os.environ.get("LAKEHOUSE_PYTHON") or sys.executable
 
 
 @dataclass(frozen=True)
+class Credentials:
+    """What init shows once: the owner's token, and a service principal's id and secret."""
+
+    token: str = field(repr=False)
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class RunningWorkspace:
-    """A workspace process: where it listens, the token made at init and its data folder."""
+    """A workspace process: where it listens, what init showed, and its data folder."""
 
     host: str
-    token: str = field(repr=False)
+    credentials: Credentials
     data: Path
     process: subprocess.Popen = field(repr=False)
+
+    @property
+    def token(self) -> str:
+        return self.credentials.token
 
     def sdk(self):
         """Return an unmodified databricks-sdk client with the bounds that our own code uses."""
@@ -61,8 +74,8 @@ def child_environment() -> dict[str, str]:
     return environment
 
 
-def init_workspace(data: Path) -> str:
-    """Create a workspace in ``data`` and return its token."""
+def init_workspace(data: Path) -> Credentials:
+    """Create a workspace in ``data`` and return what it shows once."""
     made = subprocess.run(
         [PYTHON, "-m", "local_workspace", "init", "--data", str(data)],
         cwd=ROOT,
@@ -72,11 +85,11 @@ def init_workspace(data: Path) -> str:
         timeout=60,
     )
     assert made.returncode == 0, made.stderr
-    return json.loads(made.stdout)["token"]
+    return Credentials(**json.loads(made.stdout))
 
 
 def serve_workspace(
-    data: Path, token: str, port: int | None = None, options: tuple[str, ...] = ()
+    data: Path, credentials: Credentials, port: int | None = None, options: tuple[str, ...] = ()
 ) -> RunningWorkspace:
     """Start ``local_workspace serve`` on a free port and wait for its ready line."""
     log = (data / "serve.stderr").open("ab")
@@ -94,7 +107,7 @@ def serve_workspace(
     if not line:
         process.wait(10)
         pytest.fail("the workspace did not start: " + (data / "serve.stderr").read_text()[-3000:])
-    return RunningWorkspace(json.loads(line)["host"], token, data, process)
+    return RunningWorkspace(json.loads(line)["host"], credentials, data, process)
 
 
 def stop_workspace(running: RunningWorkspace) -> None:
