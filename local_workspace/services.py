@@ -21,7 +21,9 @@ from .sql.front import SqlFront
 from .sql.sessions import Sessions
 from .sql.statement_runs import Statements
 from .sql.warehouses import Warehouses
+from .storage.uploads import Uploads
 from .storage.volumes import Volumes
+from .storage.workspace_files import WorkspaceFiles
 from .store import Store
 from .traffic import Recorder
 
@@ -42,7 +44,9 @@ class Services:
         self.faults = Faults()
         self.recorder = Recorder(settings.record)
         self.meter = Meter(self.store)
-        self.volumes = Volumes(settings.volumes, settings.spool, settings.max_body)
+        uploads = Uploads(settings.spool / "uploads", settings.max_body)
+        self.volumes = Volumes(settings.volumes, uploads)
+        self.workspace_files = WorkspaceFiles(settings.workspace_files, uploads)
         self.engine = SailEngine(settings.tables, CATALOG, settings.logs / "engine.log")
         self.warehouses = Warehouses(self.store)
         self.sessions = Sessions(self.store, self.warehouses, self.engine.catalog)

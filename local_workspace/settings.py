@@ -43,6 +43,10 @@ class Settings:
         return self.data / "volumes"
 
     @property
+    def workspace_files(self) -> Path:
+        return self.data / "workspace"
+
+    @property
     def runs(self) -> Path:
         return self.data / "runs"
 

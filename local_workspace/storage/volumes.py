@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import anyio
 from fastapi import Request
 
 from ..errors import ApiError, bad_request, conflict, not_found
+from .uploads import Uploads, publish
 
 
 def _refused(path: str, why: str) -> ApiError:
@@ -19,13 +18,9 @@ def _refused(path: str, why: str) -> ApiError:
 class Volumes:
     """Maps ``/Volumes/...`` paths to files of one folder and never outside it."""
 
-    def __init__(self, root: Path, spool: Path, max_body: int) -> None:
+    def __init__(self, root: Path, uploads: Uploads) -> None:
         self.root = root
-        self._uploads = spool / "uploads"
-        self._uploads.mkdir(parents=True, exist_ok=True)
-        for left in self._uploads.iterdir():
-            left.unlink()
-        self._max_body = max_body
+        self._uploads = uploads
 
     def locate(self, path: str) -> tuple[Path, bool]:
         """Return (place on disk, whether it is the volume itself).
@@ -51,23 +46,8 @@ class Volumes:
         place, is_volume = self.locate(path)
         if is_volume or place.is_dir():
             raise conflict(f"{path} is a directory.", "ALREADY_EXISTS")
-        handle, name = tempfile.mkstemp(dir=self._uploads)
-        os.close(handle)
-        upload = Path(name)
-        try:
-            await self._write(request, upload)
+        async with self._uploads.received(request) as upload:
             await anyio.to_thread.run_sync(self._publish, upload, place, path, overwrite)
-        finally:
-            upload.unlink(missing_ok=True)
-
-    async def _write(self, request: Request, upload: Path) -> None:
-        size = 0
-        async with await anyio.open_file(upload, "wb") as out:
-            async for piece in request.stream():
-                size += len(piece)
-                if size > self._max_body:
-                    raise ApiError(413, "BAD_REQUEST", "The file is too large.")
-                await out.write(piece)
 
     @staticmethod
     def _publish(upload: Path, place: Path, path: str, overwrite: bool) -> None:
@@ -75,12 +55,8 @@ class Volumes:
             place.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise conflict(f"A part of {path} is a file.", "ALREADY_EXISTS") from error
-        upload.chmod(0o644)
-        if overwrite:
-            upload.replace(place)
-            return
         try:
-            os.link(upload, place)  # fails when the name is taken, in one step
+            publish(upload, place, overwrite)
         except FileExistsError as error:
             raise conflict(f"The file {path} already exists.", "ALREADY_EXISTS") from error
 
