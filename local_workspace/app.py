@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from . import __version__, api
+from . import __version__
+from .capabilities import routers
 from .errors import install_handlers
 from .middleware import Gate
 from .services import Services
@@ -31,8 +30,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     install_handlers(app)
     # A module in api/ is found by being there; the first route that fits a path answers it.
-    for found in pkgutil.iter_modules(api.__path__):
-        module = importlib.import_module(f"{api.__name__}.{found.name}")
-        app.include_router(module.router)
+    for _, _, router in routers():
+        app.include_router(router)
     app.add_middleware(Gate, services=services)
     return app
