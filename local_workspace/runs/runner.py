@@ -6,12 +6,14 @@ import json
 import logging
 import queue
 import threading
+from functools import partial
 from pathlib import Path
 
-from ..errors import ApiError, bad_request
+from ..errors import bad_request
 from ..settings import Settings
 from .job_spec import arguments, dependencies, job_parameters, wheels
 from .run_store import RunStore
+from .task_inputs import local_file, task_values
 from .task_process import TaskOutcome, TaskProcess, TaskStartError, task_environment, unpack_wheels
 
 log = logging.getLogger("local_workspace.runs")
@@ -194,7 +196,7 @@ class Runner:
         spec = self._spec(folder, run_id, task_run_id, task, settings, request)
         token_id, token = self._services.identity.create_token(f"task run {task_run_id}")
         try:
-            environment = task_environment(self._task_values(token), spec["wheels"])
+            environment = task_environment(task_values(self._services, token), spec["wheels"])
             process = TaskProcess(
                 spec, folder, self._settings.job_python, environment, self._settings.log_cap
             )
@@ -246,39 +248,16 @@ class Runner:
         folder.mkdir(parents=True, exist_ok=True)
         spec = {
             "arguments": arguments(task, request, references),
-            "wheels": unpack_wheels(wheels(task, settings), folder, self._local_file),
+            "wheels": unpack_wheels(
+                wheels(task, settings), folder, partial(local_file, self._services)
+            ),
         }
         if "python_wheel_task" in task:
             wheel = task["python_wheel_task"]
             names = {"package_name": wheel["package_name"], "entry_point": wheel["entry_point"]}
             return spec | {"kind": "wheel"} | names
         path = task["spark_python_task"]["python_file"]
-        place = self._local_file(path)
+        place = local_file(self._services, path)
         if not place.is_file():
             raise TaskStartError("RESOURCE_NOT_FOUND", f"The file {path} does not exist.")
         return spec | {"kind": "file", "python_file": str(place)}
-
-    def _local_file(self, path: str) -> Path:
-        path = path.removeprefix("dbfs:")
-        if not path.startswith("/Volumes/"):
-            return Path(path)
-        try:
-            return self._services.volumes.file(path)
-        except ApiError as error:
-            raise TaskStartError("RESOURCE_NOT_FOUND", error.message) from error
-
-    def _task_values(self, token: str) -> dict[str, str]:
-        settings = self._settings
-        return {
-            "SPARK_REMOTE": self._services.engine.remote(),
-            "LAKEHOUSE_TABLES_ROOT": str(settings.tables),
-            "LAKEHOUSE_VOLUMES_ROOT": str(settings.volumes),
-            "MLFLOW_TRACKING_URI": settings.mlflow_uri,
-            "MLFLOW_REGISTRY_URI": settings.mlflow_uri,
-            # The place of artifacts of new experiments; without it, the working folder.
-            "_MLFLOW_SERVER_ARTIFACT_ROOT": settings.artifacts.as_uri(),
-            "MLFLOW_DEFAULT_ARTIFACT_ROOT": settings.artifacts.as_uri(),
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "DATABRICKS_HOST": settings.host,
-            "DATABRICKS_TOKEN": token,
-        }
