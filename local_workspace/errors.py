@@ -9,13 +9,19 @@ from starlette.exceptions import HTTPException
 
 
 class ApiError(Exception):
-    """An answer other than success: HTTP status, Databricks error code, text for a person."""
+    """An answer other than success: HTTP status, Databricks error code, text for a person.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    ``retry_after``: seconds after which the same call may succeed, for 429 and 503.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, retry_after: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.retry_after = retry_after
 
 
 def bad_request(message: str) -> ApiError:
@@ -43,7 +49,8 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def on_api_error(request: Request, error: ApiError) -> JSONResponse:
-        return JSONResponse(error_body(error.code, error.message), error.status)
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        return JSONResponse(error_body(error.code, error.message), error.status, headers)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
