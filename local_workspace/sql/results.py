@@ -46,6 +46,7 @@ class StoredResult:
     """A finished result. ``truncated`` is true when a limit cut rows off."""
 
     columns: list[dict]
+    schema: pa.Schema
     chunks: list[Chunk] = field(default_factory=list)
     row_count: int = 0
     byte_count: int = 0
@@ -94,7 +95,7 @@ def store(
     Raises what the engine raises while its rows are read.
     """
     folder.mkdir(parents=True)
-    stored = StoredResult(_columns(result))
+    stored = StoredResult(column_list(result.schema.names, result.type_texts), result.schema)
     writer = _ChunkWriter(folder, result.schema, stored)
     rows = size = 0
     for batch in _pieces(result.batches):
@@ -121,11 +122,10 @@ def _pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield batch.slice(start, CHUNK_ROWS)
 
 
-def _columns(result: Result) -> list[dict]:
+def column_list(names: list[str], type_texts: list[str]) -> list[dict]:
+    """Columns as a manifest describes them, from their names and Spark type texts."""
     columns = []
-    for position, (name, text) in enumerate(
-        zip(result.schema.names, result.type_texts, strict=True)
-    ):
+    for position, (name, text) in enumerate(zip(names, type_texts, strict=True)):
         base = re.match(r"[a-z_]+", text.lower())
         kind = base.group() if base else "string"
         column = {
@@ -152,11 +152,12 @@ def json_rows(chunk: Chunk) -> list[list[str | None]]:
     """Rows of a chunk with every value as text or None, as JSON_ARRAY carries them."""
     with pa.ipc.open_stream(str(chunk.path)) as reader:
         table = reader.read_all()
-    columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
+    columns = [[text_value(value) for value in column.to_pylist()] for column in table.columns]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _text(value: object) -> str | None:
+def text_value(value: object) -> str | None:
+    """A value as JSON_ARRAY carries it; nested values as JSON text."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -193,10 +194,10 @@ def _plain(value: object) -> object:
     if isinstance(value, (list, tuple)):
         # A map column arrives as a list of (key, value) pairs.
         if value and all(isinstance(item, tuple) and len(item) == 2 for item in value):
-            return {str(_text(key)): _plain(item) for key, item in value}
+            return {str(text_value(key)): _plain(item) for key, item in value}
         return [_plain(item) for item in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, Decimal):
         return format(value, "f")
-    return _text(value)
+    return text_value(value)
