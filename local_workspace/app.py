@@ -19,9 +19,11 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await services.mlflow.start()
         await services.endpoints.recover()
         yield
         await services.endpoints.stop()
+        await services.mlflow.stop()
 
     app = FastAPI(
         title="Local workspace", version=__version__, lifespan=lifespan,

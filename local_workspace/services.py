@@ -12,6 +12,11 @@ from .engine.interface import EngineError
 from .engine.sail import SailEngine
 from .faults import Faults
 from .metering.meter import Meter
+from .mlflow_server.artifacts import ArtifactFiles, FileTree
+from .mlflow_server.names import ArtifactNames
+from .mlflow_server.process import MlflowServer
+from .mlflow_server.registry import ModelRegistry
+from .mlflow_server.relocate import follow_folder
 from .runs.definitions import Jobs
 from .runs.run_store import RunStore
 from .runs.runner import Runner
@@ -20,9 +25,9 @@ from .settings import CATALOG, Settings
 from .sql.front import SqlFront
 from .sql.sessions import Sessions
 from .sql.statement_runs import Statements
+from .sql.thrift.handler import Handler as ThriftHandler
 from .sql.warehouses import Warehouses
 from .storage.uploads import Uploads
-from .storage.volumes import Volumes
 from .storage.workspace_files import WorkspaceFiles
 from .store import Store
 from .traffic import Recorder
@@ -45,13 +50,19 @@ class Services:
         self.recorder = Recorder(settings.record)
         self.meter = Meter(self.store)
         uploads = Uploads(settings.spool / "uploads", settings.max_body)
-        self.volumes = Volumes(settings.volumes, uploads)
+        follow_folder(settings, self.store)
+        self.registry = ModelRegistry(settings)
+        self.mlflow = MlflowServer(settings)
+        self.artifact_names = ArtifactNames(settings.artifacts)
+        self.artifacts = ArtifactFiles(settings.artifacts, uploads)
+        self.volumes = FileTree(settings.volumes, uploads, settings.artifacts, self.registry)
         self.workspace_files = WorkspaceFiles(settings.workspace_files, uploads)
         self.engine = SailEngine(settings.tables, CATALOG, settings.logs / "engine.log")
         self.warehouses = Warehouses(self.store)
         self.sessions = Sessions(self.store, self.warehouses, self.engine.catalog)
         front = SqlFront(self.engine, self.engine.catalog)
         self.statements = Statements(front, self.warehouses, settings.spool)
+        self.thrift = ThriftHandler(self)
         self.jobs = Jobs(self.store)
         self.run_store = RunStore(self.store)
         self.runner = Runner(self)

@@ -24,6 +24,7 @@ class Settings:
     task_slots: int = 4
     stop_grace_seconds: float = 5.0
     invocation_seconds: float = 60.0
+    mlflow_idle_seconds: float = 600.0
     host: str = field(init=False)
 
     def __post_init__(self) -> None:
