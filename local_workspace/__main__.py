@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from .access.tokens import Identity
@@ -45,6 +46,7 @@ def serve(data: Path, port: int, job_python: str, record: Path | None) -> int:
     import uvicorn
 
     from .app import Services, create_app
+    from .connections import BoundedConnection
 
     settings = Settings(data, port=port, job_python=job_python, record=record)
     if not settings.database.exists():
@@ -73,7 +75,7 @@ def serve(data: Path, port: int, job_python: str, record: Path | None) -> int:
 
     config = uvicorn.Config(
         create_app(services), host="127.0.0.1", port=port, access_log=False, log_level="warning",
-        log_config=None, timeout_graceful_shutdown=5,
+        log_config=None, timeout_graceful_shutdown=5, http=partial(BoundedConnection, settings),
     )  # fmt: skip
     # uvicorn raises the signal that ended it once more: what is below must still be done.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -24,6 +24,14 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
 
+class Refused(HTTPException):
+    """What the gate raises, also into a route that reads a body: frameworks let it pass."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(status, message)
+        self.code = code
+
+
 def bad_request(message: str) -> ApiError:
     return ApiError(400, "INVALID_PARAMETER_VALUE", message)
 
@@ -66,4 +74,5 @@ def install_handlers(app: FastAPI) -> None:
         if error.status_code in (404, 405):
             computed = not_computed(f"{request.method} {request.url.path}")
             return JSONResponse(error_body(computed.code, computed.message), computed.status)
-        return JSONResponse(error_body("BAD_REQUEST", str(error.detail)), error.status_code)
+        code = getattr(error, "code", "BAD_REQUEST")
+        return JSONResponse(error_body(code, str(error.detail)), error.status_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -11,7 +12,8 @@ from pydantic import BaseModel, Field
 class Fault(BaseModel):
     """One planned fault: which calls, what they get, how many times.
 
-    ``path`` is a shell pattern on the URL path. Without ``status`` a call is only delayed.
+    ``path`` is a shell pattern on the URL path. ``drop`` ends the connection without an answer,
+    before the call is done or after. Without ``status`` and ``drop`` a call is only delayed.
     """
 
     path: str = Field(min_length=1)
@@ -20,6 +22,7 @@ class Fault(BaseModel):
     error_code: str | None = None
     message: str = "planned fault"
     retry_after: int | None = Field(default=None, ge=0)
+    drop: Literal["before", "after"] | None = None
     delay_seconds: float = Field(default=0, ge=0, le=300)
     times: int = Field(default=1, ge=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,28 @@ VOLUMES = (("landing", "finance_exports"), ("landing", "wheels"))
 
 @dataclass(frozen=True)
 class Settings:
-    """Paths of one data folder and the limits of one server process (sizes in bytes)."""
+    """Paths of one data folder and the limits of one server process (sizes in bytes).
+
+    ``listen`` is the address of the socket, ``name`` the host name that clients use if it is
+    another one. ``faults`` switches the controls for tests of clients on.
+    """
 
     data: Path
     port: int = 0
+    listen: str = "127.0.0.1"
+    name: str = ""
+    tls: bool = False
+    faults: bool = False
     job_python: str = sys.executable
     record: Path | None = None
-    max_body: int = 512 * 1024 * 1024
+    max_body: int = 512 * 1024 * 1024  # of an upload of a file
+    max_call_body: int = 20 * 1024 * 1024  # of any other call
+    max_calls: int = 256  # answered at the same time; one more gets a 503
+    max_connections: int = 1024
+    header_seconds: float = 10.0  # from the first byte of a call to the end of its header
+    body_seconds: float = 15.0  # that a sender may let us wait, plus its bytes / min_rate
+    min_rate: int = 1024  # bytes a second
+    write_seconds: float = 60.0  # that a reader may take nothing of its answer
     log_cap: int = 5 * 1024 * 1024
     task_slots: int = 4
     stop_grace_seconds: float = 5.0
@@ -29,11 +45,23 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", self.data.resolve())
-        object.__setattr__(self, "host", f"http://127.0.0.1:{self.port}")
+        name = self.name or self.listen
+        name = f"[{name}]" if ":" in name else name
+        scheme = "https" if self.tls else "http"
+        object.__setattr__(self, "host", f"{scheme}://{name}:{self.port}")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the workspace."""
+        return ipaddress.ip_address(self.listen).is_loopback
 
     @property
     def database(self) -> Path:
         return self.data / "workspace.db"
+
+    @property
+    def tls_folder(self) -> Path:
+        return self.data / "tls"
 
     @property
     def tables(self) -> Path:
