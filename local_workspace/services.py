@@ -70,6 +70,7 @@ class Services:
 
     def start(self) -> None:
         """Wait for the engine, then take up what an earlier process left behind."""
+        self.identity.end_task_tokens()
         self.engine.process.wait_up()
         self.runner.recover()
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()

@@ -40,6 +40,9 @@ class Settings:
     task_slots: int = 4
     stop_grace_seconds: float = 5.0
     invocation_seconds: float = 60.0
+    wake_seconds: float = 6.0
+    scale_to_zero_seconds: float = 1800.0
+    model_memory: int = 4 * 1024**3
     mlflow_idle_seconds: float = 600.0
     host: str = field(init=False)
 
@@ -56,12 +59,26 @@ class Settings:
         return ipaddress.ip_address(self.listen).is_loopback
 
     @property
+    def names(self) -> list[str]:
+        """The addresses and host names for which a certificate is made."""
+        wild = ipaddress.ip_address(self.listen).is_unspecified
+        return [name for name in ("" if wild else self.listen, self.name) if name]
+
+    @property
     def database(self) -> Path:
         return self.data / "workspace.db"
 
     @property
     def tls_folder(self) -> Path:
         return self.data / "tls"
+
+    @property
+    def trust(self) -> dict[str, str]:
+        """Environment of children that call the workspace: the authorities they may believe."""
+        if not self.tls:
+            return {}
+        bundle = str(self.tls_folder / "bundle.pem")
+        return {"REQUESTS_CA_BUNDLE": bundle, "SSL_CERT_FILE": bundle}
 
     @property
     def tables(self) -> Path:

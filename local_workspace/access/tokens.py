@@ -55,6 +55,10 @@ class Identity:
                 db.execute("DELETE FROM tokens WHERE kind = ? AND expires_ms < ?", (ACCESS, made))
         return cursor.lastrowid, token
 
+    def task_token(self, task_run_id: int, principal: Principal = OWNER) -> tuple[int, str]:
+        """A token for the process of one task, to be revoked when it ends."""
+        return self.create_token(f"task run {task_run_id}", principal=principal, kind=TASK)
+
     def tokens(self) -> list[dict]:
         """Personal access tokens: id, comment, created_ms, expires_ms (or None)."""
         rows = self._store.rows(

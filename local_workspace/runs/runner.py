@@ -194,7 +194,7 @@ class Runner:
         self._store.task_started(task_run_id)
         folder = self._settings.runs / str(task_run_id)
         spec = self._spec(folder, run_id, task_run_id, task, settings, request)
-        token_id, token = self._services.identity.create_token(f"task run {task_run_id}")
+        token_id, token = self._services.identity.task_token(task_run_id)
         try:
             environment = task_environment(task_values(self._services, token), spec["wheels"])
             process = TaskProcess(

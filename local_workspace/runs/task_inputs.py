@@ -23,6 +23,7 @@ def task_values(services, token: str) -> dict[str, str]:
         "_MLFLOW_SERVER_ARTIFACT_ROOT": settings.artifacts.as_uri(),
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": settings.artifacts.as_uri(),
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        **settings.trust,
         "DATABRICKS_HOST": settings.host,
         "DATABRICKS_TOKEN": token,
     }

@@ -1,0 +1,113 @@
+"""Which process serves a workspace: the one that holds the lock on its pid file."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import IO
+
+from ..settings import Settings
+from ..store import Store
+from .problems import Problem
+
+NAME = "workspace.pid"
+
+
+def opened(data: Path) -> tuple[Settings, Store]:
+    """Settings and memory of an existing workspace. Raises Problem when there is none."""
+    settings = Settings(data)
+    if not settings.database.exists():
+        raise Problem(f"There is no workspace in {settings.data}: run init first.")
+    store = Store(settings.database)
+    if store.meta("org_id") is None:
+        raise Problem(f"The workspace in {settings.data} was not finished: run init again.")
+    return settings, store
+
+
+class PidFile:
+    """The file says who serves; the lock on it says whether that is still so.
+
+    The kernel gives the lock back at the end of the process, however it ends: a file that a
+    killed workspace left behind misleads nobody, nor does another process with its number.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / NAME
+        self._held: IO[str] | None = None
+
+    def hold(self, host: str) -> None:
+        """Take the lock for this process. Raises Problem if another one serves the folder."""
+        file = self._path.open("a+")
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                holder = self.holder()
+            if holder:
+                file.close()
+                raise Problem(
+                    f"Another process serves the workspace in {self._path.parent}:"
+                    f" {json.dumps(holder)}. Stop it first."
+                )
+            time.sleep(0.02)  # somebody was only looking
+        file.truncate(0)
+        file.write(json.dumps({"pid": os.getpid(), "host": host}))
+        file.flush()
+        self._held = file
+
+    def release(self) -> None:
+        if self._held is not None:
+            self._held.truncate(0)
+            self._held.close()
+            self._held = None
+
+    def holder(self) -> dict | None:
+        """``pid`` and ``host`` of the process that serves now, None if there is none."""
+        try:
+            file = self._path.open("r")
+        except FileNotFoundError:
+            return None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _read(file)
+        return None
+
+    def stop(self, grace_seconds: float) -> str:
+        """End the process that serves. Returns how: not running, stopped, or killed."""
+        holder = self.holder()
+        if holder is None:
+            return "not running"
+        os.kill(holder["pid"], signal.SIGTERM)
+        if self._gone(grace_seconds):
+            return "stopped"
+        os.kill(holder["pid"], signal.SIGKILL)
+        if self._gone(5):
+            return "killed"
+        raise Problem(f"Process {holder['pid']} does not end, not even by SIGKILL.")
+
+    def _gone(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.holder() is None:
+                return True
+            time.sleep(0.05)
+        return False
+
+
+def _read(file: IO[str]) -> dict:
+    """The record of a holder, who writes it just after taking the lock."""
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        file.seek(0)
+        try:
+            return json.loads(file.read())
+        except ValueError:
+            time.sleep(0.02)
+    raise Problem("A process is taking up the workspace, or giving it up: try again.")
