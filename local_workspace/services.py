@@ -17,6 +17,7 @@ from .mlflow_server.names import ArtifactNames
 from .mlflow_server.process import MlflowServer
 from .mlflow_server.registry import ModelRegistry
 from .mlflow_server.relocate import follow_folder
+from .pipelines.updates import Pipelines
 from .runs.definitions import Jobs
 from .runs.run_store import RunStore
 from .runs.runner import Runner
@@ -66,6 +67,7 @@ class Services:
         self.jobs = Jobs(self.store)
         self.run_store = RunStore(self.store)
         self.runner = Runner(self)
+        self.pipelines = Pipelines(self)
         self.endpoints = Endpoints(self)
 
     def start(self) -> None:
@@ -73,6 +75,7 @@ class Services:
         self.identity.end_task_tokens()
         self.engine.process.wait_up()
         self.runner.recover()
+        self.pipelines.recover()
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def _warm_up(self) -> None:
@@ -89,5 +92,6 @@ class Services:
     def stop(self) -> None:
         self.statements.close()
         self.runner.stop()
+        self.pipelines.close()
         self.engine.stop()
         self.recorder.save()

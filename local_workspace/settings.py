@@ -38,6 +38,7 @@ class Settings:
     write_seconds: float = 60.0  # that a reader may take nothing of its answer
     log_cap: int = 5 * 1024 * 1024
     task_slots: int = 4
+    update_slots: int = 2
     stop_grace_seconds: float = 5.0
     invocation_seconds: float = 60.0
     wake_seconds: float = 6.0
@@ -95,6 +96,10 @@ class Settings:
     @property
     def runs(self) -> Path:
         return self.data / "runs"
+
+    @property
+    def pipelines(self) -> Path:
+        return self.data / "pipelines"
 
     @property
     def spool(self) -> Path:

@@ -1,0 +1,1 @@
+"""Declarative pipelines: definitions, updates, their events; the graph runs in a child process."""
