@@ -5,129 +5,118 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
+import os
+import shutil
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 
-from ..errors import ApiError, conflict, not_found
-from ..store import now_ms
-from .endpoint_config import check_config, check_name, choose
-from .model_process import ModelProcess, ModelStartError
+from ..access.tokens import OWNER, Principal
+from ..clock import now_ms
+from ..errors import conflict, not_found
+from .endpoint import Endpoint
+from .endpoint_config import check_config, check_name
+from .inference_table import prepare, table_of
+from .invocations import Invocations
+from .journal import Journal
+from .limits import Limits
+from .logs import EntityLogs, read_log
+from .model_process import ModelProcess, ModelStartError, Reply
 
 log = logging.getLogger("local_workspace.serving")
-WAIT_READY_SECONDS = 6
+TEND_SECONDS = 1.0
+FLUSH_SECONDS = 5.0
 
+# config is what serves ('null' before the first one does), pending what is to serve next.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS endpoints (
     name TEXT PRIMARY KEY, id TEXT NOT NULL, config TEXT NOT NULL, config_version INTEGER NOT NULL,
-    created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL);
+    created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, pending TEXT, failure TEXT,
+    details TEXT);
 """
-
-
-class Endpoint:
-    """One endpoint: the configuration that serves, the one on its way, and their processes."""
-
-    def __init__(self, name: str, endpoint_id: str, created_ms: int) -> None:
-        self.name = name
-        self.id = endpoint_id
-        self.created_ms = self.updated_ms = created_ms
-        self.config: dict | None = None
-        self.config_version = 0
-        self.pending: dict | None = None
-        self.failure: str | None = None
-        self.processes: dict[str, ModelProcess] = {}
-        self.update: asyncio.Task | None = None
-
-    def view(self) -> dict:
-        """The endpoint as GET shows it."""
-        updating = "UPDATE_FAILED" if self.failure else "NOT_UPDATING"
-        if self.pending is not None:
-            updating = "IN_PROGRESS"
-        view: dict = {
-            "name": self.name,
-            "id": self.id,
-            "creator": "local@workspace.invalid",
-            "creation_timestamp": self.created_ms,
-            "last_updated_timestamp": self.updated_ms,
-            "description": "",
-            "permission_level": "CAN_MANAGE",
-            "state": {"ready": "READY" if self.processes else "NOT_READY",
-                      "config_update": updating},
-        }  # fmt: skip
-        if self.config is not None:
-            state = "DEPLOYMENT_READY" if self.processes else "DEPLOYMENT_FAILED"
-            if self.pending is not None and not self.processes:
-                state = "DEPLOYMENT_CREATING"
-            view["config"] = self._config_view(self.config, state, self.failure or "")
-            view["config"]["config_version"] = self.config_version
-        if self.pending is not None:
-            view["pending_config"] = self._config_view(self.pending, "DEPLOYMENT_CREATING", "")
-            view["pending_config"]["config_version"] = self.config_version + 1
-        return view
-
-    def _config_view(self, config: dict, deployment: str, message: str) -> dict:
-        state = {"deployment": deployment, "deployment_state_message": message}
-        entities = [
-            entity | {"creator": "local@workspace.invalid",
-                      "creation_timestamp": self.updated_ms, "state": state}
-            for entity in config["served_entities"]
-        ]  # fmt: skip
-        models = [
-            entity | {"model_name": entity["entity_name"],
-                      "model_version": entity["entity_version"]}
-            for entity in entities
-        ]  # fmt: skip
-        return {"served_entities": entities, "served_models": models,
-                "traffic_config": config["traffic_config"]}  # fmt: skip
 
 
 class Endpoints:
     """All endpoints. Every method runs on the server's event loop."""
 
     def __init__(self, services) -> None:
-        self._services = services
         self._settings = services.settings
         self._store = services.store
         self._store.declare(SCHEMA)
+        self._catalog = services.engine.catalog
         self._mlflow_db = services.settings.data / "mlflow.db"
         self._logs = services.settings.logs / "serving"
-        self._logs.mkdir(exist_ok=True)
         self._endpoints: dict[str, Endpoint] = {}
-        self.invocation_seconds = services.settings.invocation_seconds
+        self._tending: asyncio.Task | None = None
+        self.limits = Limits.of(services.settings)
+        self._journal = Journal(
+            services.settings.data / "serving", self._store, services.meter, self._catalog
+        )
+        self._invocations = Invocations(self._journal, self.limits)
 
     async def recover(self) -> None:
         """Bring back the endpoints of an earlier process; their models load in the background."""
         for row in self._store.rows("SELECT * FROM endpoints ORDER BY name"):
-            endpoint = Endpoint(row["name"], row["id"], row["created_ms"])
-            endpoint.config_version = row["config_version"]
+            endpoint = _restored(row)
             self._endpoints[endpoint.name] = endpoint
-            self._begin(endpoint, json.loads(row["config"]))
+            if endpoint.config_version:
+                self._serve(endpoint, endpoint.config, {})
+                await asyncio.gather(*(p.resume() for p in endpoint.processes.values()))
+            if endpoint.pending is not None:
+                self._begin(endpoint, endpoint.pending)
+        self._tending = asyncio.create_task(self._tend())
 
-    async def create(self, name: str, config: dict) -> Endpoint:
+    async def stop(self) -> None:
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.wait([self._tending])
+        endpoints = list(self._endpoints.values())
+        self._endpoints.clear()
+        await asyncio.gather(*(_end(endpoint) for endpoint in endpoints))
+        await self._journal.flush()
+
+    async def create(self, name: str, config: dict, details: dict, caller: Principal) -> Endpoint:
+        """Make an endpoint; ``details`` are its description, tags and ai_gateway."""
         check_name(name)
-        checked = await asyncio.to_thread(check_config, config, self._mlflow_db)
+        config = await self._checked(name, config, None, details, caller)
         if name in self._endpoints:
             raise conflict(f"Endpoint with name '{name}' already exists.")
-        endpoint = Endpoint(name, uuid.uuid4().hex, now_ms())
+        details = {"creator": caller.user_name, "description": ""} | details
+        endpoint = Endpoint(name, uuid.uuid4().hex, now_ms(), details)
         self._endpoints[name] = endpoint
-        self._begin(endpoint, checked)
+        self._begin(endpoint, config)
         return endpoint
 
-    async def update_config(self, name: str, config: dict) -> Endpoint:
+    async def update_config(self, name: str, config: dict, caller: Principal) -> Endpoint:
         endpoint = self.get(name)
-        if endpoint.config is not None:
-            # Only the routes may be given; the entities then stay as they are.
-            config = {"served_entities": endpoint.config["served_entities"]} | config
-        checked = await asyncio.to_thread(check_config, config, self._mlflow_db)
+        # What is not given stays as it is: only the routes, say, may be given.
+        kept = endpoint.config or {}
+        if config.get("served_entities") or config.get("served_models"):
+            kept = {key: kept[key] for key in kept.keys() & {"auto_capture_config"}}
+        config = await self._checked(name, kept | config, endpoint.config, endpoint.details, caller)
+        endpoint = self.get(name)
         if endpoint.pending is not None:
             raise conflict(f"Endpoint '{name}' is being updated.", "RESOURCE_CONFLICT")
-        self._begin(endpoint, checked)
+        self._begin(endpoint, config)
         return endpoint
 
     async def delete(self, name: str) -> None:
         endpoint = self.get(name)
         del self._endpoints[name]
         self._store.execute("DELETE FROM endpoints WHERE name = ?", name)
-        await self._end(endpoint)
+        await _end(endpoint)
+        await asyncio.to_thread(shutil.rmtree, self._log_folder(endpoint), ignore_errors=True)
+
+    async def change_details(self, name: str, change: Callable[[dict], dict]) -> dict:
+        """Replace the details by what ``change`` makes of them. Returns the new ones."""
+        endpoint = self.get(name)
+        details = change(endpoint.details)
+        table = table_of(name, endpoint.config, details)
+        if table is not None and table != endpoint.table:
+            await asyncio.to_thread(prepare, self._catalog, table)
+        endpoint.details, endpoint.table = details, table
+        self._save(endpoint)
+        return details
 
     def get(self, name: str) -> Endpoint:
         endpoint = self._endpoints.get(name)
@@ -138,125 +127,160 @@ class Endpoints:
     def all(self) -> list[Endpoint]:
         return [self._endpoints[name] for name in sorted(self._endpoints)]
 
-    async def invoke(self, name: str, body: bytes) -> tuple[int, str, str]:
-        """Answer a request. Returns (HTTP status, response text, served entity name)."""
+    async def invoke(self, name: str, body: bytes, caller: Principal) -> tuple[Reply, str]:
+        """Answer a request. Returns (answer of the model, name of the served entity)."""
+        return await self._invocations.answer(self.get(name), body, caller)
+
+    def metrics(self, name: str) -> str:
         endpoint = self.get(name)
-        if not endpoint.processes and endpoint.update is not None:
-            # A first load is waited for, as the service does while it scales from zero.
-            await asyncio.wait([endpoint.update], timeout=WAIT_READY_SECONDS)
-        if not endpoint.processes:
-            text = endpoint.failure or f"The endpoint '{name}' is not ready yet."
-            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", text)
-        text, request_id = _read_request(body)
-        entity = choose(endpoint.config, request_id)
-        process = endpoint.processes[entity]
-        status, answer = await process.invoke(text, self.invocation_seconds)
-        return status, answer, entity
+        pids = {entity: process.pid for entity, process in endpoint.processes.items()}
+        return endpoint.metrics.text(name, pids, self.limits.memory_bytes)
 
-    def read_log(self, name: str, entity: str) -> str:
-        """The last 64 KiB that the process of an entity wrote."""
-        process = self.get(name).processes.get(entity)
-        path = process.log_file if process else self._log_file(name, entity)
-        if not path.exists():
-            raise not_found(f"The endpoint '{name}' has no log of '{entity}'.")
-        with path.open("rb") as log_file:
-            log_file.seek(max(path.stat().st_size - 65536, 0))
-            return log_file.read().decode("utf-8", "replace")
+    def service_log(self, name: str, entity: str) -> str:
+        """The last 64 KiB that the process of an entity wrote while it served."""
+        return read_log(self._entity_logs(name, entity).service)
 
-    async def stop(self) -> None:
-        endpoints = list(self._endpoints.values())
-        self._endpoints.clear()
-        await asyncio.gather(*(self._end(endpoint) for endpoint in endpoints))
+    def build_log(self, name: str, entity: str) -> str:
+        """The last 64 KiB that it wrote while its model was loaded the last time."""
+        return read_log(self._entity_logs(name, entity).build)
+
+    async def flush(self) -> None:
+        """Bring what was invoked so far into usage records and inference tables."""
+        await self._journal.flush()
+
+    async def _checked(
+        self, name: str, config: dict, present: dict | None, details: dict, caller: Principal
+    ) -> dict:
+        checked = await asyncio.to_thread(
+            check_config, config, present, self._mlflow_db, caller.user_name
+        )
+        table = table_of(name, checked, details)
+        if table is not None:
+            await asyncio.to_thread(prepare, self._catalog, table)
+        return checked
 
     def _begin(self, endpoint: Endpoint, config: dict) -> None:
-        endpoint.pending = config
-        endpoint.failure = None
+        endpoint.pending, endpoint.failure = config, None
         endpoint.updated_ms = now_ms()
-        self._save(endpoint, config)
+        self._save(endpoint)
         endpoint.update = asyncio.create_task(self._load(endpoint, config))
 
     async def _load(self, endpoint: Endpoint, config: dict) -> None:
         """Load what the new configuration needs; the old one serves until all of it is there."""
+        present = {entity["id"] for entity in (endpoint.config or {}).get("served_entities", [])}
         kept: dict[str, ModelProcess] = {}
         fresh: dict[str, ModelProcess] = {}
-        current = {e["name"]: e for e in (endpoint.config or {}).get("served_entities", [])}
         for entity in config["served_entities"]:
             name = entity["name"]
-            same = current.get(name) == entity and name in endpoint.processes
-            if same:
+            if entity["id"] in present and name in endpoint.processes:
                 kept[name] = endpoint.processes[name]
             else:
-                fresh[name] = self._process(endpoint.name, entity)
+                fresh[name] = self._process(endpoint, entity)
         try:
-            await asyncio.gather(*(process.start() for process in fresh.values()))
+            await asyncio.gather(*(process.start() for process in (kept | fresh).values()))
         except ModelStartError as error:
-            endpoint.failure = str(error)
-            endpoint.pending = None
+            endpoint.failure, endpoint.pending = str(error), None
             if endpoint.config is None:
                 endpoint.config = config
-            else:
-                self._save(endpoint, endpoint.config)
+            self._save(endpoint)
             await asyncio.gather(*(process.stop() for process in fresh.values()))
             return
         except asyncio.CancelledError:
             await asyncio.gather(*(process.stop() for process in fresh.values()))
             raise
         old = endpoint.processes
-        endpoint.processes = kept | fresh
-        endpoint.config, endpoint.pending = config, None
+        self._serve(endpoint, config, kept | fresh)
+        endpoint.pending = None
         endpoint.config_version += 1
-        self._save(endpoint, config)
-        kept_processes = set(kept.values())
-        await asyncio.gather(*(p.stop() for p in old.values() if p not in kept_processes))
+        self._save(endpoint)
+        staying = set(kept.values())
+        await asyncio.gather(*(p.stop() for p in old.values() if p not in staying))
 
-    def _process(self, endpoint: str, entity: dict) -> ModelProcess:
+    def _serve(self, endpoint: Endpoint, config: dict, ready: dict[str, ModelProcess]) -> None:
+        endpoint.config = config
+        endpoint.processes = {
+            entity["name"]: ready.get(entity["name"]) or self._process(endpoint, entity)
+            for entity in config["served_entities"]
+        }
+        endpoint.table = table_of(endpoint.name, config, endpoint.details)
+
+    def _process(self, endpoint: Endpoint, entity: dict) -> ModelProcess:
         settings = self._settings
         values = {
             "MLFLOW_TRACKING_URI": settings.mlflow_uri,
             "MLFLOW_REGISTRY_URI": settings.mlflow_uri,
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
-        uri = f"models:/{entity['entity_name']}/{entity['entity_version']}"
-        log_file = self._log_file(endpoint, entity["name"])
-        return ModelProcess(uri, settings.job_python, values, log_file)
+        # A row at a time gains nothing from threads, and each endpoint would take every core.
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            values[name] = os.environ.get(name, "1")
+        logs = EntityLogs(self._log_folder(endpoint), entity["name"], settings.log_cap)
+        return ModelProcess(entity, self._mlflow_db, settings.job_python, values, logs, self.limits)
 
-    def _log_file(self, endpoint: str, entity: str):
-        return self._logs / (re.sub(r"[^A-Za-z0-9_.-]", "_", f"{endpoint}.{entity}") + ".log")
+    def _entity_logs(self, name: str, entity: str) -> EntityLogs:
+        endpoint = self.get(name)
+        for config in (endpoint.config, endpoint.pending):
+            if config and any(entity == known["name"] for known in config["served_entities"]):
+                return EntityLogs(self._log_folder(endpoint), entity, self._settings.log_cap)
+        raise not_found(f"The endpoint '{name}' has no served entity '{entity}'.")
 
-    def _save(self, endpoint: Endpoint, config: dict) -> None:
+    def _log_folder(self, endpoint: Endpoint) -> Path:
+        # A name may be used again while the logs of the deleted endpoint are being removed.
+        return self._logs / f"{endpoint.name}.{endpoint.id[:8]}"
+
+    async def _tend(self) -> None:
+        """Every second: processes that are idle or failed; less often: logs, journal."""
+        ticks = 0
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            ticks += 1
+            processes = [p for e in self._endpoints.values() for p in e.processes.values()]
+            try:
+                await asyncio.gather(*(process.keep() for process in processes))
+                if ticks % round(FLUSH_SECONDS / TEND_SECONDS) == 0:
+                    await asyncio.to_thread(lambda logs: [one.trim() for one in logs],
+                                            [process.logs for process in processes])  # fmt: skip
+                    await self._journal.flush()
+            except Exception:
+                log.exception("tending the endpoints failed; it is tried again")
+
+    def _save(self, endpoint: Endpoint) -> None:
+        if self._endpoints.get(endpoint.name) is not endpoint:
+            return  # deleted meanwhile
+        pending = None if endpoint.pending is None else json.dumps(endpoint.pending)
         self._store.execute(
-            "INSERT INTO endpoints (name, id, config, config_version, created_ms, updated_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET config = excluded.config,"
-            " config_version = excluded.config_version, updated_ms = excluded.updated_ms",
-            endpoint.name, endpoint.id, json.dumps(config), endpoint.config_version,
-            endpoint.created_ms, endpoint.updated_ms,
+            "INSERT INTO endpoints (name, id, config, config_version, created_ms, updated_ms,"
+            " pending, failure, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET config = excluded.config,"
+            " config_version = excluded.config_version, updated_ms = excluded.updated_ms,"
+            " pending = excluded.pending, failure = excluded.failure, details = excluded.details",
+            endpoint.name, endpoint.id, json.dumps(endpoint.config), endpoint.config_version,
+            endpoint.created_ms, endpoint.updated_ms, pending, endpoint.failure,
+            json.dumps(endpoint.details),
         )  # fmt: skip
 
-    async def _end(self, endpoint: Endpoint) -> None:
-        if endpoint.update is not None and not endpoint.update.done():
-            endpoint.update.cancel()
-            await asyncio.wait([endpoint.update])
-        processes, endpoint.processes = endpoint.processes, {}
-        await asyncio.gather(*(process.stop() for process in processes.values()))
+
+async def _end(endpoint: Endpoint) -> None:
+    if endpoint.update is not None and not endpoint.update.done():
+        endpoint.update.cancel()
+        await asyncio.wait([endpoint.update])
+    processes, endpoint.processes = endpoint.processes, {}
+    await asyncio.gather(*(process.stop() for process in processes.values()))
 
 
-def _read_request(body: bytes) -> tuple[str, str | None]:
-    """Split what is meant for the service (client_request_id) from what the model reads.
-
-    A body that is no JSON object goes on as it is: MLflow's own answer says what is wrong.
-    """
-    try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        raise ApiError(400, "BAD_REQUEST", "The body is not UTF-8 text.") from error
-    try:
-        given = json.loads(text)
-    except ValueError:
-        return text, None
-    if not isinstance(given, dict):
-        return text, None
-    request_id = given.pop("client_request_id", None)
-    usage = given.pop("usage_context", None)
-    if request_id is None and usage is None:
-        return text, None
-    return json.dumps(given), None if request_id is None else str(request_id)
+def _restored(row) -> Endpoint:
+    """The endpoint of a stored row, also of one that an earlier release wrote."""
+    details = json.loads(row["details"] or "{}")
+    details = {"creator": OWNER.user_name, "description": ""} | details
+    endpoint = Endpoint(row["name"], row["id"], row["created_ms"], details)
+    endpoint.updated_ms, endpoint.failure = row["updated_ms"], row["failure"]
+    endpoint.config_version = row["config_version"]
+    endpoint.config = json.loads(row["config"])
+    endpoint.pending = json.loads(row["pending"] or "null")
+    for entity in (endpoint.config or {}).get("served_entities", []):
+        entity.setdefault("id", uuid.uuid4().hex)
+        entity.setdefault("creator", details["creator"])
+        entity.setdefault("creation_timestamp", endpoint.updated_ms)
+    if not endpoint.config_version and endpoint.failure is None and endpoint.pending is None:
+        endpoint.config, endpoint.pending = None, endpoint.config
+    return endpoint

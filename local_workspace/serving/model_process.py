@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -11,17 +10,22 @@ import socket
 import struct
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ApiError
 from ..runs.task_process import task_environment
+from .limits import Limits
+from .logs import EntityLogs
+from .registry import locate_version, missing
 
 log = logging.getLogger("local_workspace.serving")
 HOST_FILE = Path(__file__).parents[1] / "children" / "model_host.py"
 START_SECONDS = 120
-# Shorter than the usual time-out of a client: it gets an answer that tells it to come again.
-WAIT_LOADED_SECONDS = 6
-MAX_ANSWER = 64 * 1024 * 1024
+MAX_WAITING = 256
+MAX_PAUSE_SECONDS = 60
+REQUEST = struct.Struct(">I")
+ANSWER = struct.Struct(">HBdI")
 
 
 class ModelStartError(Exception):
@@ -32,29 +36,77 @@ class _KilledFromOutside(Exception):
     """SIGKILL: not what a request does by itself, so the request is tried once more."""
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What the model answered: HTTP status, JSON body, milliseconds that it worked."""
+
+    status: int
+    body: bytes
+    milliseconds: float
+
+
 class ModelProcess:
     """One served model. Requests are answered one after the other, each within a deadline.
 
     A process that dies or exceeds a deadline is replaced at once: only the request that caused it
-    is lost, and those that come while the model loads. All methods belong to the event loop.
+    is lost. A model that cannot be loaded is tried again after a pause that grows. All methods
+    belong to the event loop.
     """
 
-    def __init__(self, uri: str, python: str, values: dict[str, str], log_file: Path) -> None:
-        self.log_file = log_file
-        self._uri = uri
+    def __init__(
+        self, entity: dict, mlflow_db: Path, python: str, values: dict[str, str],
+        logs: EntityLogs, limits: Limits,
+    ) -> None:  # fmt: skip
+        self.logs = logs
+        self.failure: str | None = None
+        self.used = time.monotonic()
+        self._model, self._version = entity["entity_name"], entity["entity_version"]
+        self._sleeps = entity["scale_to_zero_enabled"]
+        self._mlflow_db = mlflow_db
         self._python = python
         self._values = values
+        self._limits = limits
         self._turn = asyncio.Lock()
+        self._waiting = 0
         self._starting: asyncio.Task | None = None
-        self._loaded = False
-        self._closed = False
+        self._loaded = self._closed = self._asleep = False
+        self._failures = 0
+        self._retry_at = 0.0
         self._process: subprocess.Popen | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process with the loaded model; None when there is none."""
+        # The end of the stream is seen before the process can be waited for.
+        running = self._process is not None and self._process.poll() is None
+        return self._process.pid if self._loaded and running and not self._reader.at_eof() else None
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """(deployment, message) as the contract has them."""
+        if self.pid is not None:
+            return "DEPLOYMENT_READY", ""
+        if self._asleep and self.failure is None:
+            return "DEPLOYMENT_READY", "Scaled to zero"
+        if self.failure is not None:
+            return "DEPLOYMENT_FAILED", self.failure
+        return "DEPLOYMENT_RECOVERING", "The model is being loaded."
+
     async def start(self) -> None:
-        """Start and load. Raises ModelStartError with the reason when that fails."""
-        await self._begin()
+        """Load, if it is not loaded. Raises ModelStartError with the reason when that fails."""
+        if self.pid is None:
+            await self._begin()
+
+    async def resume(self) -> None:
+        """After a restart of the workspace: be there again, or ready to wake up."""
+        if not self._sleeps:
+            self._begin()
+            return
+        if await asyncio.to_thread(self._locate) is None:
+            self._note_failure(missing(self._model, self._version))
+        self._asleep = True
 
     async def stop(self) -> None:
         """End the process for good, also while it loads; a request under way gets 2 s to end."""
@@ -64,28 +116,56 @@ class ModelProcess:
                 async with self._turn:
                     pass
         except TimeoutError:
-            log.warning("model %s is stopped during a request", self._uri)
+            log.warning("model %s is stopped during a request", self._model)
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.wait([self._starting])
         await self._halt()
 
-    async def invoke(self, body: str, seconds: float) -> tuple[int, str]:
-        """Send a request body. Returns (HTTP status, response text).
+    async def keep(self) -> None:
+        """What is due from time to time: end when idle, load again after a failure."""
+        loading = self._starting is not None and not self._starting.done()
+        if self._closed or loading or self._turn.locked():
+            return
+        now = time.monotonic()
+        if self._sleeps:
+            if self._process is not None and now - self.used > self._limits.idle_seconds:
+                self._asleep = True
+                async with self._turn:
+                    await self._halt()
+                log.info("model %s/%s is scaled to zero", self._model, self._version)
+        elif self.pid is None and now >= self._retry_at:
+            self._begin()
+
+    async def invoke(self, body: bytes, seconds: float) -> Reply:
+        """Send a request body as the client sent it.
 
         Raises ApiError: 504 past the deadline, 500 when the process died, 503 while the model
-        loads or is busy with earlier requests.
+        loads or cannot be loaded, 429 when too many requests wait already.
         """
+        if self._waiting >= MAX_WAITING:
+            text = "Too many requests wait for the model."
+            raise ApiError(429, "REQUEST_LIMIT_EXCEEDED", text, retry_after=1)
         deadline = time.monotonic() + seconds
+        self._waiting += 1
         try:
-            async with asyncio.timeout(seconds):
+            await self._ready()
+            return await self._in_turn(body, deadline, seconds)
+        finally:
+            self._waiting -= 1
+            self.used = time.monotonic()
+
+    async def _in_turn(self, body: bytes, deadline: float, seconds: float) -> Reply:
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
                 await self._turn.acquire()
         except TimeoutError as error:
             text = "The model is busy; the request waited until its deadline."
-            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", text) from error
+            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", text, retry_after=1) from error
         try:
             for last in (False, True):
                 await self._ready()
+                # A wait in the queue or for the model does not eat up the model's own time.
                 remaining = max(deadline - time.monotonic(), min(seconds, 1.0))
                 try:
                     return await self._exchange(body, remaining)
@@ -100,42 +180,58 @@ class ModelProcess:
     def _begin(self) -> asyncio.Task:
         """The load under way, or a new one. Raises ApiError 503 once the process was stopped."""
         if self._closed:
-            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", "The served model was replaced.")
+            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", "The served model was replaced.", 1)
         if self._starting is None or self._starting.done():
-            self._loaded = False
+            self._loaded = self._asleep = False
             self._starting = asyncio.create_task(self._start())
-            self._starting.add_done_callback(_note_failure)
+            self._starting.add_done_callback(self._started)
         return self._starting
 
     async def _ready(self) -> None:
-        # The end of the stream is seen before the process can be waited for.
-        running = self._process is not None and self._process.poll() is None
-        if self._loaded and running and not self._reader.at_eof():
+        if self.pid is not None:
             return
+        pause = self._retry_at - time.monotonic()
+        if self.failure is not None and pause > 0:
+            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", self.failure, int(pause) + 1)
         starting = self._begin()
-        await asyncio.wait([starting], timeout=WAIT_LOADED_SECONDS)
+        await asyncio.wait([starting], timeout=self._limits.wake_seconds)
         if not starting.done():
-            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", "The model is being loaded; try again.")
-        error = starting.exception()
+            text = "The model is being loaded; try again."
+            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", text, retry_after=1)
+        error = None if starting.cancelled() else starting.exception()
         if error is not None:
-            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", str(error)) from error
+            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", str(error), 1) from error
 
-    async def _exchange(self, body: str, seconds: float) -> tuple[int, str]:
+    def _started(self, starting: asyncio.Task) -> None:
+        if starting.cancelled():
+            return
+        error = starting.exception()
+        if error is None:
+            self.failure, self._failures = None, 0
+            return
+        self._note_failure(str(error))
+
+    def _note_failure(self, text: str) -> None:
+        log.warning("%s", text)
+        self.failure = text
+        self._failures += 1
+        self._retry_at = time.monotonic() + min(2**self._failures, MAX_PAUSE_SECONDS)
+
+    async def _exchange(self, body: bytes, seconds: float) -> Reply:
         try:
             async with asyncio.timeout(seconds):
-                await self._send({"body": body})
-                reply = await self._receive()
+                self._writer.write(REQUEST.pack(len(body)) + body)
+                await self._writer.drain()
+                reply, replace = await self._receive()
         except TimeoutError as error:
-            log.warning("model %s exceeded its deadline; its process is replaced", self._uri)
-            await self._halt()
-            self._begin()
+            log.warning("model %s exceeded its deadline; its process is replaced", self._model)
+            await self._replace()
             text = f"The model did not answer within {seconds:.0f} s."
             raise ApiError(504, "DEADLINE_EXCEEDED", text) from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            log.warning("the process of model %s ended during a request", self._uri)
+            log.warning("the process of model %s ended during a request", self._model)
             process = self._process
-            await self._halt()
-            self._begin()
+            await self._replace()
             if process is not None and process.returncode == -signal.SIGKILL:
                 raise _KilledFromOutside from error
             text = "The process of the model ended during the request."
@@ -144,7 +240,14 @@ class ModelProcess:
             # The answer on its way would be read by the next request.
             await self._halt()
             raise
-        return reply["status"], reply["body"]
+        if replace:
+            await self._replace()
+        return reply
+
+    async def _replace(self) -> None:
+        await self._halt()
+        if not self._closed:
+            self._begin()
 
     async def _halt(self) -> None:
         """End the process: the closed stream does it, or a signal when it is busy."""
@@ -165,47 +268,52 @@ class ModelProcess:
         _signal(process, signal.SIGKILL)
         process.wait()
 
+    def _locate(self) -> str | None:
+        return locate_version(self._mlflow_db, self._model, self._version)
+
     async def _start(self) -> None:
         await self._halt()
+        location = await asyncio.to_thread(self._locate)
+        if location is None:
+            raise ModelStartError(missing(self._model, self._version))
+        uri = f"models:/{self._model}/{self._version}"
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        environment = task_environment(self._values, [])
-        with theirs, self.log_file.open("ab") as out:
+        environment = task_environment(self._values, []) | {
+            "LOCAL_WORKSPACE_PARENT": str(os.getpid()),
+            "LOCAL_WORKSPACE_MODEL_MEMORY": str(self._limits.memory_bytes),
+        }
+        with theirs, self.logs.begin_build(f"loading {uri} from {location}") as out:
             self._process = subprocess.Popen(
-                [self._python, str(HOST_FILE), str(theirs.fileno()), self._uri],
-                env=environment | {"LOCAL_WORKSPACE_PARENT": str(os.getpid())},
+                [self._python, str(HOST_FILE), str(theirs.fileno()), str(self.logs.service),
+                 location, uri],
+                env=environment,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-            )
-        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=MAX_ANSWER)
+            )  # fmt: skip
+        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
         try:
             async with asyncio.timeout(START_SECONDS):
-                first = await self._receive()
+                first, _ = await self._receive()
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
             await self._halt()
-            text = f"The process of model {self._uri} did not start; see the log of its entity."
+            text = f"The process of model {uri} did not start; see the build log of its entity."
             raise ModelStartError(text) from error
-        if "error" in first:
+        if first.status != 200:
             await self._halt()
-            raise ModelStartError(f"The model {self._uri} cannot be loaded: {first['error']}")
+            reason = first.body.decode("utf-8", "replace")
+            raise ModelStartError(f"The model {uri} cannot be loaded: {reason}")
         self._loaded = True
+        self.used = time.monotonic()
 
-    async def _send(self, message: dict) -> None:
-        data = json.dumps(message).encode()
-        self._writer.write(struct.pack(">I", len(data)) + data)
-        await self._writer.drain()
-
-    async def _receive(self) -> dict:
-        size = struct.unpack(">I", await self._reader.readexactly(4))[0]
-        return json.loads(await self._reader.readexactly(size))
-
-
-def _note_failure(starting: asyncio.Task) -> None:
-    if not starting.cancelled() and starting.exception() is not None:
-        log.warning("%s", starting.exception())
+    async def _receive(self) -> tuple[Reply, bool]:
+        """The next answer, and whether the process asks to be replaced."""
+        head = await self._reader.readexactly(ANSWER.size)
+        status, replace, milliseconds, size = ANSWER.unpack(head)
+        return Reply(status, await self._reader.readexactly(size), milliseconds), bool(replace)
 
 
 def _signal(process: subprocess.Popen, number: int) -> None:
