@@ -88,7 +88,8 @@ def configure_warehouse(settings: WarehouseSettings, request: Request) -> dict:
 
 @controls.post("/_local/serving")
 async def configure_serving(settings: ServingSettings, request: Request) -> dict:
-    request.app.state.services.endpoints.invocation_seconds = settings.invocation_seconds
+    limits = request.app.state.services.endpoints.limits
+    limits.change(settings.model_dump(exclude_none=True))
     return {}
 
 
@@ -104,7 +105,7 @@ async def reset(request: Request) -> dict:
     services = request.app.state.services
     services.faults.clear()
     services.warehouses.configure(auto_start=True, start_seconds=0.0)
-    services.endpoints.invocation_seconds = services.settings.invocation_seconds
+    services.endpoints.limits.reset()
     clock.set_ahead(0)
     return {}
 

@@ -48,7 +48,7 @@ class Endpoints:
         self._logs = services.settings.logs / "serving"
         self._endpoints: dict[str, Endpoint] = {}
         self._tending: asyncio.Task | None = None
-        self.limits = Limits.of(services.settings)
+        self.limits = Limits(services.settings)
         self._journal = Journal(
             services.settings.data / "serving", self._store, services.meter, self._catalog
         )

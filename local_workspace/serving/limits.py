@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..settings import Settings
 
 
-@dataclass
 class Limits:
     """Seconds, and bytes of private memory.
 
@@ -16,16 +13,17 @@ class Limits:
     ``idle_seconds``: after how long without a call a process that may scale to zero ends.
     """
 
-    invocation_seconds: float
-    wake_seconds: float
-    idle_seconds: float
-    memory_bytes: int
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.reset()
 
-    @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        return cls(
-            settings.invocation_seconds,
-            settings.wake_seconds,
-            settings.scale_to_zero_seconds,
-            settings.model_memory,
-        )
+    def reset(self) -> None:
+        """Back to what the workspace was started with."""
+        self.invocation_seconds = self._settings.invocation_seconds
+        self.wake_seconds = self._settings.wake_seconds
+        self.idle_seconds = self._settings.scale_to_zero_seconds
+        self.memory_bytes = self._settings.model_memory
+
+    def change(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
