@@ -31,6 +31,7 @@ class Site:
     name: str
     odoo: Odoo | None  # None: enough to stop it
     durable: bool = True
+    faults: bool = False  # the workspace plays faults for tests of its clients
     state: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -137,6 +138,7 @@ class Site:
         port = self._port("workspace", WORKSPACE_PORT)
         with step(f"embedded workspace on port {port}"):
             command = [python, "-m", "local_workspace", "serve", "--data", data, "--port", port]
+            command += ["--faults"] * self.faults
             self.workspace_process.start(command, lakehouse.python_env(), paths.ROOT)
             self._wait(self.workspace_process, f"{self.workspace_host}/_local/health")
 

@@ -105,9 +105,9 @@ def run() -> int:
     say("Set-up")
     odoo = setup.for_tests()
     results: list[Result] = []
-    site = Site(SITE, odoo, durable=False)
+    site = Site(SITE, odoo, durable=False, faults=True)
     _wipe(site)
-    site = Site(SITE, odoo, durable=False)
+    site = Site(SITE, odoo, durable=False, faults=True)
     try:
         together(
             lambda: results.extend(suite.run() for suite in _plain_suites(odoo)),

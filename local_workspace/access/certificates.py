@@ -95,7 +95,7 @@ def _make_leaf(files: Certificates, names: list[str]) -> None:
     purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
     certificate = (
-        _builder(_name(names[-1]), authority.subject, key.public_key(), LEAF_DAYS)
+        _builder(_name("Local workspace"), authority.subject, key.public_key(), LEAF_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(digital_signature=True), critical=True)
         .add_extension(purpose, critical=False)
@@ -139,7 +139,7 @@ def _usage(**allowed: bool) -> x509.KeyUsage:
 
 
 def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
 def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -159,4 +159,4 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _now() -> dt.datetime:
-    return dt.datetime.now(dt.timezone.utc)
+    return dt.datetime.now(dt.UTC)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
 import sys
 from pathlib import Path
 
 from ..errors import ApiError
-from . import credentials, lifecycle, serve
+from . import backup, credentials, doctor, lifecycle, serve
 from .problems import Problem
 
 DATA = "LOCAL_WORKSPACE_DATA"
@@ -25,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=Path, default=given and Path(given), required=not given,
         help=f"folder of the workspace (default: ${DATA})",
     )  # fmt: skip
-    for room in (lifecycle, serve, credentials):
+    for room in (lifecycle, serve, credentials, backup, doctor):
         room.add_commands(commands, common)
     return top
 
@@ -40,4 +41,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(problem, file=sys.stderr)
     except ApiError as error:
         print(error.message, file=sys.stderr)
+    except sqlite3.DatabaseError as error:
+        print(f"A database of the workspace: {error}. Run doctor.", file=sys.stderr)
     return 1

@@ -92,7 +92,7 @@ def _readable(entry: dict) -> dict:
         if key.endswith("_ms"):
             key = key.removesuffix("_ms")
             if value is not None:
-                moment = dt.datetime.fromtimestamp(value // 1000, dt.timezone.utc)
+                moment = dt.datetime.fromtimestamp(value // 1000, dt.UTC)
                 value = moment.isoformat().replace("+00:00", "Z")
         shown[key] = value
     return shown

@@ -17,11 +17,15 @@ from .problems import Problem
 NAME = "workspace.pid"
 
 
+def no_workspace(settings: Settings) -> Problem:
+    return Problem(f"There is no workspace in {settings.data}: run init first.")
+
+
 def opened(data: Path) -> tuple[Settings, Store]:
     """Settings and memory of an existing workspace. Raises Problem when there is none."""
     settings = Settings(data)
     if not settings.database.exists():
-        raise Problem(f"There is no workspace in {settings.data}: run init first.")
+        raise no_workspace(settings)
     store = Store(settings.database)
     if store.meta("org_id") is None:
         raise Problem(f"The workspace in {settings.data} was not finished: run init again.")

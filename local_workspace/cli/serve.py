@@ -73,6 +73,10 @@ def settings_of(given: argparse.Namespace) -> Settings:
 
 
 def serve(given: argparse.Namespace) -> int:
+    return run(settings_of(given))
+
+
+def run(settings: Settings) -> int:
     """Print one JSON line (host, pid, with TLS also ca) when the workspace is ready."""
     import uvicorn
 
@@ -80,7 +84,6 @@ def serve(given: argparse.Namespace) -> int:
     from ..connections import BoundedConnection
     from ..services import Services
 
-    settings = settings_of(given)
     opened(settings.data)
     pid_file = PidFile(settings.data)
     pid_file.hold(settings.host)
@@ -107,12 +110,15 @@ def serve(given: argparse.Namespace) -> int:
         log_config=None, log_level="warning", timeout_graceful_shutdown=5, proxy_headers=False,
         timeout_keep_alive=60, ws="none", http=partial(BoundedConnection, settings), **tls,
     )  # fmt: skip
-    # uvicorn raises the signal that ended it once more: what is below must still be done.
+    server = Server(config)
+    # uvicorn raises the signal that ended it once more: what is below must still be done. One
+    # that comes before the socket listens is heeded too.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     try:
         services.start()
-        Server(config).run()
+        if not server.should_exit:
+            server.run()
     finally:
         services.stop()
         pid_file.release()

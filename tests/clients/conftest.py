@@ -79,7 +79,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     TRAFFIC.parent.mkdir(exist_ok=True)
     TRAFFIC.unlink(missing_ok=True)
     made = init_workspace(data)
-    running = serve_workspace(data, made, options=("--record", str(TRAFFIC)))
+    running = serve_workspace(data, made, options=("--faults", "--record", str(TRAFFIC)))
     yield Target(running.host, made.token, "local", "main", "gold", True,
                  made.client_id, made.client_secret)  # fmt: skip
     stop_workspace(running)

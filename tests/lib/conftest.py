@@ -86,7 +86,7 @@ def workspace(tmp_path_factory):
         port = probe.getsockname()[1]
     with (folder / "stderr").open("w") as log:
         server = subprocess.Popen(
-            [*command, "serve", "--data", str(folder / "data"), "--port", str(port)],
+            [*command, "serve", "--data", str(folder / "data"), "--port", str(port), "--faults"],
             cwd=ROOT,
             env=clean,
             stdout=subprocess.PIPE,

@@ -25,6 +25,6 @@ from workspace_process import (  # noqa: E402
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorkspace]:
     """One workspace process for the whole session, in a temporary folder, on a free port."""
     data = tmp_path_factory.mktemp("workspace")
-    running = serve_workspace(data, init_workspace(data))
+    running = serve_workspace(data, init_workspace(data), options=("--faults",))
     yield running
     stop_workspace(running)

@@ -1,0 +1,35 @@
+"""MLflow's database names its artifacts by absolute place; a moved workspace needs new names."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+
+def relocate(database: Path, old: str, new: str) -> None:
+    """Replace the folder ``old`` by ``new`` where a text begins with it, as path or file URI."""
+    if old == new or not database.exists():
+        return
+    pairs = [(old, new), (Path(old).as_uri(), Path(new).as_uri())]
+    db = sqlite3.connect(database)
+    try:
+        with db:
+            for table, column in _text_columns(db):
+                for before, after in pairs:
+                    db.execute(
+                        f'UPDATE "{table}" SET "{column}" = ?1 || substr("{column}", ?2)'
+                        f' WHERE substr("{column}", 1, ?2) = ?3',
+                        (after + "/", len(before) + 2, before + "/"),
+                    )
+    finally:
+        db.close()
+
+
+def _text_columns(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    tables = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return [
+        (table, column)
+        for (table,) in tables
+        for _, column, kind, *_ in db.execute(f'PRAGMA table_info("{table}")').fetchall()
+        if "CHAR" in kind.upper() or "TEXT" in kind.upper()
+    ]
