@@ -36,7 +36,8 @@ def connect(target, backend: str, **options):
     known = {"enable_telemetry": False, "_retry_stop_after_attempts_count": 2}
     if not {"access_token", "credentials_provider", "oauth_client_id"} & options.keys():
         known["access_token"] = target.token
-    return sql.connect(http_path=target.http_path, **address(target, backend), **(known | options))
+    where = {"http_path": target.http_path, **address(target, backend)}
+    return sql.connect(**(where | known | options))
 
 
 @contextmanager

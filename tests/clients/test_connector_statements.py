@@ -83,7 +83,7 @@ def test_typed_parameters(cur):
             DecimalParameter(Decimal("1.5"), "b", scale=4, precision=18),
             DateParameter(dt.date(2026, 2, 28), "c"),
             StringParameter("12", "d"),
-            VoidParameter("e"),
+            VoidParameter(None, "e"),
             TimestampParameter(dt.datetime(2026, 1, 2, tzinfo=dt.UTC), "f"),
         ],
     )
