@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import time
+
 import pytest
 from connectors import BACKENDS, connect
 from databricks.sql.exc import Error
@@ -64,10 +67,15 @@ def test_a_warehouse_that_does_not_exist(target, backend):
         one(connect(other, backend))
 
 
-def test_with_telemetry_as_it_is_by_default(target):
-    """Feature flags are asked for first, and what the driver tells about itself is taken."""
+def test_what_the_driver_tells_about_itself_is_taken(target, caplog):
+    caplog.set_level(logging.DEBUG, "databricks.sql.telemetry")
     connection = connect(
         target, "thrift", server_hostname=target.host, enable_telemetry=True,
         force_enable_telemetry=True, telemetry_batch_size=1,
     )  # fmt: skip
     assert one(connection) == 1
+    deadline = time.monotonic() + 30
+    while "Pushed Telemetry logs" not in caplog.text:  # a thread of the driver pushes them
+        assert time.monotonic() < deadline, caplog.text
+        time.sleep(0.1)
+    assert "failed" not in caplog.text and "failure" not in caplog.text
