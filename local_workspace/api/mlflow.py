@@ -5,6 +5,8 @@ A call that no client of ours makes is not passed on: it is answered 501 like an
 
 from __future__ import annotations
 
+import json
+
 import httpx
 from fastapi import APIRouter, Request, Response
 
@@ -26,7 +28,6 @@ RUNS = (
     "POST runs/delete",
     "GET runs/get",
     "POST runs/log-batch",
-    "POST runs/log-inputs",
     "POST runs/log-metric",
     "POST runs/log-parameter",
     "POST runs/outputs",
@@ -40,7 +41,6 @@ LOGGED_MODELS = (
     "POST logged-models/search",
     "GET logged-models/{model_id}",
     "PATCH logged-models/{model_id}",
-    "POST logged-models/{model_id}/params",
     "PATCH logged-models/{model_id}/tags",
 )
 REGISTRY = (
@@ -87,7 +87,8 @@ async def pass_on(request: Request) -> Response:
     """One request to MLflow's server, with names of artifact places in the client's form."""
     services = request.app.state.services
     names = services.artifact_names
-    content = names.request_text(await read_text(request))
+    text = await read_text(request)
+    content = json.dumps(names.request_body(text)) if text else ""
     query = httpx.QueryParams(
         [(key, names.inward(value)) for key, value in request.query_params.multi_items()]
     )

@@ -35,12 +35,6 @@ def download_artifact(path: str, request: Request) -> FileResponse:
     return _file(request.app.state.services.artifacts.file(path))
 
 
-@router.delete(BASE + "/{path:path}")
-def delete_artifact(path: str, request: Request) -> dict:
-    request.app.state.services.artifacts.delete(path)
-    return {}
-
-
 @router.get(VERSIONS + "/list-artifacts")
 def list_version_files(request: Request, name: str, version: int, path: str = "") -> dict:
     """Entries of a folder of a model version; paths are relative to the version."""

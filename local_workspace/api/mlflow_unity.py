@@ -21,8 +21,6 @@ async def _ask(request: Request, method: str, path: str, body: dict | None = Non
     """A call of MLflow's own registry, in this registry's names and shapes."""
     services = request.app.state.services
     names = services.artifact_names
-    if body is not None:
-        names.admit(body)
     answer = await services.mlflow.call(method, f"{OWN}/{path}", body, **query)
     text = names.outward(json.dumps(answer), is_databricks_client(request))
     return json.loads(text, object_hook=_reshape)
@@ -36,11 +34,7 @@ def _reshape(found: dict) -> dict:
 
 
 async def _body(request: Request) -> dict:
-    text = request.app.state.services.artifact_names.request_text(await read_text(request))
-    body = json.loads(text or "{}")
-    if not isinstance(body, dict):
-        raise bad_request("The body is not a JSON object.")
-    return body
+    return request.app.state.services.artifact_names.request_body(await read_text(request))
 
 
 def _three_parts(body: dict) -> None:
@@ -74,6 +68,11 @@ async def update_model(request: Request) -> dict:
 @router.delete(BASE + "/registered-models/delete")
 async def delete_model(request: Request) -> dict:
     return await _ask(request, "DELETE", "registered-models/delete", await _body(request))
+
+
+@router.post(BASE + "/registered-models/set-tag")
+async def tag_model(request: Request) -> dict:
+    return await _ask(request, "POST", "registered-models/set-tag", await _body(request))
 
 
 @router.get(BASE + "/registered-models/alias")
@@ -121,6 +120,11 @@ async def finalize_version(request: Request) -> dict:
 @router.get(BASE + "/model-versions/get")
 async def get_version(request: Request, name: str, version: str) -> dict:
     return await _ask(request, "GET", "model-versions/get", name=name, version=version)
+
+
+@router.post(BASE + "/model-versions/set-tag")
+async def tag_version(request: Request) -> dict:
+    return await _ask(request, "POST", "model-versions/set-tag", await _body(request))
 
 
 @router.get(BASE + "/model-versions/search")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from ..errors import bad_request, not_found
+from ..errors import bad_request
 from ..storage.uploads import Uploads
 from ..storage.volumes import Volumes
 from .registry import ModelRegistry
@@ -32,18 +31,6 @@ class ArtifactFiles(Volumes):
             else {"path": entry.name, "is_dir": False, "file_size": entry.stat().st_size}
             for entry in sorted(folder.iterdir())
         ]
-
-    def delete(self, path: str) -> None:
-        """Remove a file or a folder with all that is in it."""
-        place, is_root = self.locate(path)
-        if is_root:
-            raise bad_request("The root of all artifacts is not deleted.")
-        if place.is_dir():
-            shutil.rmtree(place)
-        elif place.is_file():
-            place.unlink()
-        else:
-            raise not_found(f"There is no artifact {path}.")
 
 
 class FileTree(Volumes):

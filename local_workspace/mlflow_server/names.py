@@ -48,10 +48,8 @@ class ArtifactNames:
             lambda found: DATABRICKS + found[1] + ("/logged_models" if found[2] else ""), text
         )
 
-    def admit(self, body: object) -> None:
+    def admit(self, body: dict) -> None:
         """Raise ApiError 400 for a request whose artifacts would lie outside the workspace."""
-        if not isinstance(body, dict):
-            return
         for key in _LOCATIONS:
             place = body.get(key)
             if not place or not isinstance(place, str) or place.startswith(_INDIRECT):
@@ -63,12 +61,15 @@ class ArtifactNames:
                     f"below {PLAIN}."
                 )
 
-    def request_text(self, text: str) -> str:
-        """A JSON request body in the database's names. Raises ApiError 400 when it is none."""
-        translated = self.inward(text)
+    def request_body(self, text: str) -> dict:
+        """A request's JSON object in the database's names. Raises ApiError 400 when it is none."""
         try:
-            body = json.loads(translated) if translated.strip() else {}
+            body = json.loads(self.inward(text)) if text.strip() else {}
         except ValueError as error:
             raise bad_request("The body is not JSON.") from error
+        except RecursionError as error:
+            raise bad_request("The body is nested too deeply.") from error
+        if not isinstance(body, dict):
+            raise bad_request("The body is not a JSON object.")
         self.admit(body)
-        return translated
+        return body

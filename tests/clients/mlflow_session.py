@@ -82,9 +82,18 @@ def describe(name: str, made: dict) -> dict:
     client = MlflowClient()
     client.update_registered_model(name, description="doubles")
     client.update_model_version(name, made["version"], description="the first")
+    client.set_registered_model_tag(name, "owner", "finance")
+    client.set_model_version_tag(name, made["version"], "checked", "yes")
+    version = client.get_model_version(name, made["version"])
+    experiment_id = client.get_run(made["run_id"]).info.experiment_id
+    client.set_experiment_tag(experiment_id, "suite", "clients")
+    tagged = client.search_experiments(filter_string="tags.suite = 'clients'")
     return {
+        "model_tags": client.get_registered_model(name).tags,
+        "version_tags": version.tags,
+        "experiment_found": experiment_id in [each.experiment_id for each in tagged],
         "description": client.get_registered_model(name).description,
-        "version_description": client.get_model_version(name, made["version"]).description,
+        "version_description": version.description,
     }
 
 
@@ -131,6 +140,9 @@ def main(name: str, experiment: str) -> None:
     told["alias"] = alias(name, made)
     reference = "@champion" if "aliases" in told["alias"] else f"/{made['version']}"
     told["predictions"] = predict(name, reference)
+    # Unity Catalog's registry knows no latest version, as it says itself.
+    unity = os.environ.get("MLFLOW_REGISTRY_URI") == "databricks-uc"
+    told["latest"] = None if unity else predict(name, "/latest")
     if os.environ.get("KEEP") != "1":
         told["deleted"] = delete(name, experiment, made)
     print(json.dumps(told))

@@ -85,7 +85,10 @@ def test_log_register_load(target, kind):
     assert (read["version_run"], read["version_status"]) == (made["run_id"], "READY")
     assert read["versions"] == [made["version"]] == ["1"]
     assert read["model"] == name and read["listed"]
-    assert told["described"] == {"description": "doubles", "version_description": "the first"}
+    assert told["described"] == {
+        "model_tags": {"owner": "finance"}, "version_tags": {"checked": "yes"},
+        "experiment_found": True, "description": "doubles", "version_description": "the first",
+    }  # fmt: skip
     if kind == "workspace":
         assert told["alias"] == {"refused": True}
     else:
@@ -93,6 +96,7 @@ def test_log_register_load(target, kind):
             "aliases": {"champion": "1"}, "of_version": ["champion"], "version": "1",
         }  # fmt: skip
     assert told["predictions"] == [42.0, -3.0]
+    assert told["latest"] == (None if kind == "unity" else [42.0, -3.0])
     assert told["deleted"] == {"left": [], "error_code": "RESOURCE_DOES_NOT_EXIST"}
 
 
