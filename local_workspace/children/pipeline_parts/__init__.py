@@ -1,0 +1,1 @@
+"""Parts of pipeline_host.py: they run in the job's environment, with its pyspark."""
