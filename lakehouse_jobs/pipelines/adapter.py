@@ -20,8 +20,9 @@ _DECORATORS = {
 def expectations(dp: ModuleType, contract: Sequence[Expectation]) -> Callable[[Any], Any]:
     """Decorator that declares `contract` with `dp.expect_all*`.
 
-    Open-source Spark has no expectations: there it changes nothing, and the run's own checks and
-    the quarantine stand alone.
+    Databricks has these decorators, and so has the embedded workspace: both count them in the
+    update's events. Open-source Spark has none: there it changes nothing, and the run's own
+    checks and the quarantine stand alone.
     """
     by_decorator: dict[str, dict[str, str]] = {}
     for expectation in contract:

@@ -1,7 +1,9 @@
 """The finance medallion as a declarative pipeline: Bronze stream, Silver and Gold views.
 
-On Databricks the Bronze stream is Auto Loader over the staging folder; elsewhere `finance.format`
-is parquet. Validated with `spark-pipelines dry-run` on open-source Spark; not run on Databricks.
+The Bronze stream is Auto Loader over the staging folder, which the task `ingest_bronze
+--stage-only` fills; on the embedded workspace each update reads the files that are new to it. On
+open-source Spark `finance.format` is parquet. Run on the embedded workspace, validated with
+`spark-pipelines dry-run` on open-source Spark; not run on Databricks.
 Configuration: `finance.staged` (folder of staged records), `finance.format`.
 """
 

@@ -2,8 +2,8 @@
 
 On Databricks Auto Loader (`cloudFiles`) watches the staging folder of the landing Volume, which
 the task `ingest_bronze --stage-only VOLUME` fills with the parsing code of the batch reader. The
-`cloudFiles` branch needs Databricks and was not run here; with `format="parquet"` the same
-definition runs on open-source Spark, which is how the pipeline is validated.
+embedded workspace reads such a stream as a batch of the files that came since the last update.
+With `format="parquet"` the same definition is validated on open-source Spark, without Auto Loader.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from jobs_samples import app_zip
+from project_wheel import PARTS, build_wheel
 
 import bir_rules
 
 pytest_plugins = ("jobs_fixtures",)
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("lakehouse_jobs", "ml", "odoo_databricks/lib/bir_rules")
 ENTRY = (
     "import sys; from importlib import metadata; "
     "points = metadata.entry_points(group='console_scripts', name=sys.argv.pop(1)); "
@@ -29,20 +28,7 @@ ENTRY = (
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built in a copy, so that no build folder appears in the checkout."""
-    work = tmp_path_factory.mktemp("wheel")
-    source = work / "source"
-    for part in PARTS:
-        shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, source / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
-    built = subprocess.run(
-        [*command, "-w", str(work), str(source)], capture_output=True, text=True, timeout=120
-    )
-    assert built.returncode == 0, built.stdout + built.stderr
-    (path,) = work.glob("*.whl")
-    return path
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def _run(wheel: Path, code: str, *args: str, **environment: str) -> str:
