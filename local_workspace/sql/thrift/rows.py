@@ -12,7 +12,7 @@ from ..results import Chunk, StoredResult
 from .types import ArrowForm
 
 # A client may ask for 100 MB in one answer; an answer is held in memory several times over.
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 
 
 def batches(result: StoredResult, offset: int, rows: int, size: int) -> list[pa.RecordBatch]:

@@ -46,20 +46,16 @@ def decode(body: bytes) -> Call:
     # The generated readers meet foreign bytes with whatever error they run into.
     try:
         name, kind, number = protocol.readMessageBegin()
+        if kind != TMessageType.CALL or not hasattr(TCLIService.Iface, name):
+            raise Garbage(name)
         if name not in CALLS:
-            return Call(_known(name, kind), number, None)
+            return Call(name, number, None)
         arguments = getattr(TCLIService, f"{name}_args")()
         arguments.read(protocol)
         arguments.req.validate()
     except Exception as error:
         raise Garbage("The body is no call of TCLIService in Thrift's binary protocol.") from error
     return Call(name, number, arguments.req)
-
-
-def _known(name: str, kind: int) -> str:
-    if kind != TMessageType.CALL or not hasattr(TCLIService.Iface, name):
-        raise Garbage(name)
-    return name
 
 
 def encode(call: Call, response: object) -> bytes:
