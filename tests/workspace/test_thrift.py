@@ -298,7 +298,8 @@ def test_a_stopped_warehouse_that_does_not_start_refuses(workspace):
 
 def test_a_client_tries_again_after_503(workspace):
     fault = {"path": PATH, "status": 503, "retry_after": 1, "times": 1}
-    with connect(workspace) as connection, connection.cursor() as cursor:
+    pauses = {"_retry_delay_min": 0.1, "_retry_delay_max": 5}
+    with connect(workspace, **pauses) as connection, connection.cursor() as cursor:
         httpx.post(
             workspace.host + "/_local/faults", json=fault,
             headers={"Authorization": f"Bearer {workspace.token}"},
