@@ -20,6 +20,7 @@ from .mlflow_server.relocate import follow_folder
 from .pipelines.updates import Pipelines
 from .runs.definitions import Jobs
 from .runs.run_store import RunStore
+from .runs.run_views import RunViews
 from .runs.runner import Runner
 from .serving.endpoints import Endpoints
 from .settings import CATALOG, Settings
@@ -32,6 +33,8 @@ from .storage.uploads import Uploads
 from .storage.workspace_files import WorkspaceFiles
 from .store import Store
 from .traffic import Recorder
+from .unity.information_schema import InformationSchema
+from .unity.objects import Objects
 
 log = logging.getLogger("local_workspace")
 
@@ -59,6 +62,11 @@ class Services:
         self.volumes = FileTree(settings.volumes, uploads, settings.artifacts, self.registry)
         self.workspace_files = WorkspaceFiles(settings.workspace_files, uploads)
         self.engine = SailEngine(settings.tables, CATALOG, settings.logs / "engine.log")
+        self.objects = Objects(self.store, self.engine.catalog, settings.volumes)
+        self.information_schema = InformationSchema(
+            self.engine.catalog, self.engine.tables, self.objects
+        )
+        self.engine.views = self.information_schema.views
         self.warehouses = Warehouses(self.store)
         self.sessions = Sessions(self.store, self.warehouses, self.engine.catalog)
         front = SqlFront(self.engine, self.engine.catalog)
@@ -66,6 +74,7 @@ class Services:
         self.thrift = ThriftHandler(self)
         self.jobs = Jobs(self.store)
         self.run_store = RunStore(self.store)
+        self.run_views = RunViews(self.run_store, self.links, settings.host)
         self.runner = Runner(self)
         self.pipelines = Pipelines(self)
         self.endpoints = Endpoints(self)

@@ -2,14 +2,20 @@
 
 Stdlib only, and run as a file: it belongs to the job's environment, not to the workspace's.
 SPEC: kind (wheel | file), package_name, entry_point, python_file, arguments, wheels (folders),
-result (file that gets {"error", "error_trace"} when the task fails).
+result (file that gets {"error", "error_trace"} when the task fails), grace_seconds (optional).
+
+Two processes: the one that the workspace started stays behind as a guard and forks the task. It
+leads the group, and ends all of it when the workspace dies, also what ignores SIGTERM; when the
+guard dies, the kernel ends the task.
 """
 
 import importlib
 import importlib.metadata
 import json
 import os
+import resource
 import runpy
+import signal
 import sys
 import traceback
 
@@ -61,10 +67,40 @@ def report(path, error):
     sys.stderr.write(trace)
 
 
+def stay_as_guard(parent, grace_seconds):
+    """Fork. Returns in the new process, which is the task; the other ends as the task does."""
+    guard = os.getpid()
+    task = os.fork()
+    if task == 0:
+        child_guard.die_with_parent(guard, signal.SIGKILL)
+        return
+
+    def end_group(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if os.getppid() != parent:  # a living workspace has told the whole group itself
+            os.killpg(0, signal.SIGTERM)
+        signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGKILL))
+        signal.setitimer(signal.ITIMER_REAL, max(grace_seconds, 0.01))
+
+    signal.signal(signal.SIGTERM, end_group)
+    if os.getppid() != parent:  # it died before the handler was there
+        end_group(None, None)
+    _, status = os.waitpid(task, 0)
+    if os.getppid() != parent:
+        os.killpg(0, signal.SIGKILL)
+    if os.WIFSIGNALED(status):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(guard, os.WTERMSIG(status))
+    os._exit(os.waitstatus_to_exitcode(status))
+
+
 def main():
-    child_guard.die_with_parent(int(os.environ.pop("LOCAL_WORKSPACE_PARENT")))
+    parent = int(os.environ.pop("LOCAL_WORKSPACE_PARENT"))
+    child_guard.die_with_parent(parent)
     with open(sys.argv[1], encoding="utf-8") as source:
         spec = json.load(source)
+    stay_as_guard(parent, spec.get("grace_seconds", 5))
     # This file's folder must not shadow modules of the task.
     sys.path[0:1] = spec["wheels"]
     try:

@@ -103,6 +103,11 @@ class Statement:
         """
         return "".join(_undouble(token) for token in self._all)
 
+    def replaced(self, changes: dict[int, str]) -> Statement:
+        """The statement with the tokens at these positions (of ``tokens``) written otherwise."""
+        texts = {id(self.tokens[at]): text for at, text in changes.items()}
+        return Statement("".join(texts.get(id(token), token.text) for token in self._all))
+
     def has_sequence(self, *words: str) -> bool:
         """Whether the bare words occur one after the other."""
         found = self.words
@@ -141,3 +146,27 @@ def _undouble(token: Token) -> str:
 def quote_name(*parts: str) -> str:
     """A dotted name in back quotes."""
     return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
+
+
+def split_statements(text: str) -> list[str]:
+    """The statements of a script, cut at ';' outside of literals and comments.
+
+    Raises SqlTextError when there is none.
+    """
+    parts: list[list[str]] = [[]]
+    for match in _TOKEN.finditer(text):
+        if match.group() == ";":
+            parts.append([])
+        elif match.lastgroup != "comment" or parts[-1]:
+            parts[-1].append(match.group())
+    found = [joined for part in parts if (joined := "".join(part).strip())]
+    if not found:
+        raise SqlTextError("the text holds no statement")
+    return found
+
+
+def parameter_names(text: str) -> set[str]:
+    """The named parameters (``:name``, back quotes allowed) that a statement uses."""
+    tokens = [Token(match.lastgroup, match.group()) for match in _TOKEN.finditer(text)]
+    pairs = zip(tokens, tokens[1:], strict=False)
+    return {b.name for a, b in pairs if a.text == ":" and b.kind in ("word", "quoted")}

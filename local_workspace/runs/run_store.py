@@ -1,240 +1,163 @@
-"""Runs and task runs in the store: every change of state is one short transaction."""
+"""Runs, attempts of tasks and repairs in the store: the tables, and what is read from them.
+
+A row of ``task_runs`` is one attempt of one task; it keeps the task as it was when the attempt
+was made. Who changes states: ``transitions``.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 
-from ..errors import bad_request
-from ..store import Store, new_id, now_ms
-
-ACTIVE = "('PENDING', 'RUNNING', 'TERMINATING')"
+from ..store import Store
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     run_id INTEGER PRIMARY KEY, job_id INTEGER NOT NULL, number_in_job INTEGER NOT NULL,
     settings TEXT NOT NULL, request TEXT NOT NULL, idempotency_token TEXT UNIQUE,
-    life_cycle TEXT NOT NULL, result TEXT, message TEXT NOT NULL DEFAULT '', code TEXT,
-    start_ms INTEGER NOT NULL, end_ms INTEGER, cancel_requested INTEGER NOT NULL DEFAULT 0);
+    kind TEXT NOT NULL DEFAULT 'JOB_RUN', cause TEXT NOT NULL DEFAULT 'ONE_TIME', creator TEXT,
+    parent_task_run_id INTEGER, life_cycle TEXT NOT NULL, result TEXT,
+    message TEXT NOT NULL DEFAULT '', code TEXT, stop_reason TEXT, start_ms INTEGER NOT NULL,
+    begun_ms INTEGER, deadline_ms INTEGER, end_ms INTEGER, spent_ms INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS runs_of_job ON runs (job_id, run_id);
+CREATE INDEX IF NOT EXISTS live_runs ON runs (job_id) WHERE end_ms IS NULL;
+CREATE INDEX IF NOT EXISTS child_runs ON runs (parent_task_run_id)
+    WHERE parent_task_run_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS task_runs (
     run_id INTEGER PRIMARY KEY, parent_run_id INTEGER NOT NULL, task_key TEXT NOT NULL,
-    life_cycle TEXT NOT NULL, result TEXT, message TEXT NOT NULL DEFAULT '', code TEXT,
-    error TEXT, error_trace TEXT, start_ms INTEGER, end_ms INTEGER, process_group INTEGER);
+    task TEXT, attempt_number INTEGER NOT NULL DEFAULT 0, original_run_id INTEGER,
+    repair_id INTEGER, life_cycle TEXT NOT NULL, result TEXT, message TEXT NOT NULL DEFAULT '',
+    code TEXT, stop_reason TEXT, error TEXT, error_trace TEXT, output TEXT, start_ms INTEGER,
+    not_before_ms INTEGER, deadline_ms INTEGER, end_ms INTEGER);
 CREATE INDEX IF NOT EXISTS tasks_of_run ON task_runs (parent_run_id);
+CREATE INDEX IF NOT EXISTS live_tasks ON task_runs (parent_run_id) WHERE end_ms IS NULL;
+CREATE TABLE IF NOT EXISTS repairs (
+    repair_id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, type TEXT NOT NULL,
+    start_ms INTEGER NOT NULL, end_ms INTEGER, life_cycle TEXT, result TEXT,
+    message TEXT NOT NULL DEFAULT '', code TEXT);
+CREATE INDEX IF NOT EXISTS repairs_of_run ON repairs (run_id);
+CREATE TABLE IF NOT EXISTS deleted_run_tokens (token TEXT PRIMARY KEY);
 """
+
+# Without what may be long: error, error_trace, output.
+_BRIEF = (
+    "run_id, parent_run_id, task_key, task, attempt_number, original_run_id, repair_id,"
+    " life_cycle, result, message, code, stop_reason, start_ms, end_ms"
+)
 
 
 class RunStore:
-    """State changes of runs; the rules of the real service about states are in here."""
+    """Reads of runs. An unfinished run has no ``end_ms``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         store.declare(SCHEMA)
 
-    def create(self, job_id: int, settings: dict, request: dict) -> tuple[sqlite3.Row, bool]:
-        """Insert a run with its tasks, or find the run of the same idempotency token.
-
-        Returns (run, whether it was made now).
-        """
-        token = request.get("idempotency_token") or None
-        now = now_ms()
-        with self._store.transaction() as db:
-            if token:
-                known = db.execute(
-                    "SELECT * FROM runs WHERE idempotency_token = ?", (token,)
-                ).fetchone()
-                if known is not None:
-                    if known["job_id"] != job_id:
-                        raise bad_request("The idempotency token belongs to another job's run.")
-                    return known, False
-            run_id = new_id(db)
-            life, result, message = self._first_state(db, job_id, settings, request)
-            number = (
-                db.execute("SELECT COUNT(*) AS n FROM runs WHERE job_id = ?", (job_id,)).fetchone()[
-                    "n"
-                ]
-                + 1
-            )
-            db.execute(
-                "INSERT INTO runs (run_id, job_id, number_in_job, settings, request,"
-                " idempotency_token, life_cycle, result, message, start_ms, end_ms)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (run_id, job_id, number, json.dumps(settings), json.dumps(request), token, life,
-                 result, message, now, now if life == "SKIPPED" else None),
-            )  # fmt: skip
-            only = request.get("only")
-            for task in settings["tasks"]:
-                if only is None or task["task_key"] in only:
-                    db.execute(
-                        "INSERT INTO task_runs (run_id, parent_run_id, task_key, life_cycle,"
-                        " result) VALUES (?, ?, ?, ?, ?)",
-                        (new_id(db), run_id, task["task_key"],
-                         "SKIPPED" if life == "SKIPPED" else "PENDING", result),
-                    )  # fmt: skip
-            run = db.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        return run, True
-
-    @staticmethod
-    def _first_state(
-        db: sqlite3.Connection, job_id: int, settings: dict, request: dict
-    ) -> tuple[str, str | None, str]:
-        limit = settings.get("max_concurrent_runs", 1)
-        if _active(db, job_id) < limit:
-            return "PENDING", None, ""
-        queueing = request.get("queue") or settings.get("queue") or {}
-        if queueing.get("enabled") and limit > 0:
-            return "QUEUED", None, "Waiting for an earlier run of the job to end."
-        text = "Skipped: the job has reached its maximum number of concurrent runs."
-        return "SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED", text
-
-    def take_queued(self, job_id: int) -> int | None:
-        """Make the oldest queued run PENDING if the job has room. Returns its id."""
-        with self._store.transaction() as db:
-            run = db.execute(
-                "SELECT run_id, settings FROM runs WHERE job_id = ? AND life_cycle = 'QUEUED'"
-                " ORDER BY run_id LIMIT 1",
-                (job_id,),
-            ).fetchone()
-            if run is None:
-                return None
-            limit = json.loads(run["settings"]).get("max_concurrent_runs", 1)
-            if _active(db, job_id) >= limit:
-                return None
-            db.execute(
-                "UPDATE runs SET life_cycle = 'PENDING', message = '', start_ms = ?"
-                " WHERE run_id = ?",
-                (now_ms(), run["run_id"]),
-            )
-            return run["run_id"]
-
     def run(self, run_id: int) -> sqlite3.Row | None:
         return self._store.row("SELECT * FROM runs WHERE run_id = ?", run_id)
 
     def task(self, run_id: int) -> sqlite3.Row | None:
+        """One attempt with everything that is known of it."""
         return self._store.row("SELECT * FROM task_runs WHERE run_id = ?", run_id)
 
-    def tasks(self, run_id: int) -> list[sqlite3.Row]:
+    def tasks(self, run_id: int, offset: int = 0, limit: int = -1) -> list[sqlite3.Row]:
+        """All attempts of a run in the order in which they were made, without long texts."""
         return self._store.rows(
-            "SELECT * FROM task_runs WHERE parent_run_id = ? ORDER BY run_id", run_id
+            f"SELECT {_BRIEF} FROM task_runs WHERE parent_run_id = ? ORDER BY run_id"
+            " LIMIT ? OFFSET ?",
+            run_id, limit, offset,
+        )  # fmt: skip
+
+    def repairs(self, run_id: int) -> list[sqlite3.Row]:
+        """The original run, if it was repaired, and its repairs; the last is the present one."""
+        return self._store.rows("SELECT * FROM repairs WHERE run_id = ? ORDER BY repair_id", run_id)
+
+    def child(self, task_run_id: int) -> sqlite3.Row | None:
+        """The run that a run_job_task started."""
+        return self._store.row("SELECT * FROM runs WHERE parent_task_run_id = ?", task_run_id)
+
+    def started_attempts(self) -> list[sqlite3.Row]:
+        """Attempts that are under way."""
+        return self._store.rows(
+            f"SELECT {_BRIEF} FROM task_runs WHERE end_ms IS NULL AND start_ms IS NOT NULL"
         )
 
-    def unfinished(self) -> list[sqlite3.Row]:
+    def due_attempts(self, now: int) -> list[sqlite3.Row]:
+        """Attempts whose wait is over or whose timeout has come."""
         return self._store.rows(
-            f"SELECT * FROM runs WHERE life_cycle = 'QUEUED' OR life_cycle IN {ACTIVE}"
+            "SELECT run_id, life_cycle FROM task_runs WHERE end_ms IS NULL AND"
+            " (life_cycle = 'WAITING_FOR_RETRY' AND not_before_ms <= ?"
+            " OR life_cycle = 'RUNNING' AND deadline_ms <= ?)",
+            now, now,
+        )  # fmt: skip
+
+    def due_runs(self, now: int) -> list[int]:
+        rows = self._store.rows(
+            "SELECT run_id FROM runs WHERE end_ms IS NULL AND stop_reason IS NULL"
+            " AND deadline_ms <= ?",
+            now,
         )
+        return [row["run_id"] for row in rows]
+
+    def next_due(self) -> int | None:
+        """When the next of these comes, in milliseconds."""
+        times = self._store.row(
+            "SELECT (SELECT MIN(CASE life_cycle WHEN 'RUNNING' THEN deadline_ms"
+            " WHEN 'WAITING_FOR_RETRY' THEN not_before_ms END) FROM task_runs"
+            " WHERE end_ms IS NULL) AS task,"
+            " (SELECT MIN(deadline_ms) FROM runs WHERE end_ms IS NULL AND stop_reason IS NULL)"
+            " AS run"
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def unfinished(self, job_id: int) -> list[int]:
+        rows = self._store.rows(
+            "SELECT run_id FROM runs WHERE job_id = ? AND end_ms IS NULL ORDER BY run_id DESC",
+            job_id,
+        )
+        return [row["run_id"] for row in rows]
+
+    def queued(self, job_id: int | None) -> list[int]:
+        rows = self._store.rows(
+            "SELECT run_id FROM runs WHERE life_cycle = 'QUEUED' AND end_ms IS NULL"
+            " AND (? IS NULL OR job_id = ?) ORDER BY run_id DESC",
+            job_id, job_id,
+        )  # fmt: skip
+        return [row["run_id"] for row in rows]
 
     def list(
-        self, job_id: int | None, active: bool, completed: bool, before: int | None, limit: int
+        self,
+        job_id: int | None = None,
+        active: bool = False,
+        completed: bool = False,
+        kind: str | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        before: int | None = None,
+        offset: int = 0,
+        limit: int = -1,
     ) -> list[sqlite3.Row]:
         """Newest first; ``before`` is a run id that the page lies below."""
-        alive = f"(life_cycle = 'QUEUED' OR life_cycle IN {ACTIVE})"
-        state = alive if active else f"NOT {alive}" if completed else "1"
+        tests, values = [], []
+        for test, value in (
+            ("job_id = ?", job_id), ("kind = ?", kind), ("start_ms >= ?", since_ms),
+            ("start_ms <= ?", until_ms), ("run_id < ?", before),
+        ):  # fmt: skip
+            if value is not None:
+                tests.append(test)
+                values.append(value)
+        if active or completed:
+            tests.append("end_ms IS NULL" if active else "end_ms IS NOT NULL")
+        where = f"WHERE {' AND '.join(tests)}" if tests else ""
         return self._store.rows(
-            f"SELECT * FROM runs WHERE {state} AND (? IS NULL OR job_id = ?)"
-            " AND (? IS NULL OR run_id < ?) ORDER BY run_id DESC LIMIT ?",
-            job_id, job_id, before, before, limit,
+            f"SELECT * FROM runs {where} ORDER BY run_id DESC LIMIT ? OFFSET ?",
+            *values, limit, offset,
         )  # fmt: skip
 
-    def run_started(self, run_id: int) -> None:
-        self._store.execute(
-            "UPDATE runs SET life_cycle = 'RUNNING' WHERE run_id = ? AND life_cycle = 'PENDING'",
-            run_id,
-        )
 
-    def task_started(self, run_id: int) -> None:
-        self._store.execute(
-            "UPDATE task_runs SET life_cycle = 'RUNNING', start_ms = ? WHERE run_id = ?",
-            now_ms(), run_id,
-        )  # fmt: skip
-
-    def task_process(self, run_id: int, group: int) -> None:
-        self._store.execute(
-            "UPDATE task_runs SET process_group = ? WHERE run_id = ?", group, run_id
-        )
-
-    def request_cancel(self, run_id: int) -> bool:
-        """Note that a run is to end. Returns whether it has tasks that must be stopped."""
-        with self._store.transaction() as db:
-            queued = db.execute(
-                "UPDATE runs SET life_cycle = 'TERMINATED', result = 'CANCELED',"
-                " message = 'Run cancelled.', end_ms = ?"
-                " WHERE run_id = ? AND life_cycle = 'QUEUED'",
-                (now_ms(), run_id),
-            ).rowcount
-            if queued:
-                db.execute(
-                    "UPDATE task_runs SET life_cycle = 'TERMINATED', result = 'CANCELED',"
-                    " message = 'Run cancelled.', end_ms = ? WHERE parent_run_id = ?",
-                    (now_ms(), run_id),
-                )
-                return False
-            changed = db.execute(
-                "UPDATE runs SET life_cycle = 'TERMINATING', cancel_requested = 1"
-                f" WHERE run_id = ? AND life_cycle IN {ACTIVE}",
-                (run_id,),
-            ).rowcount
-            return bool(changed)
-
-    def cancel_requested(self, run_id: int) -> bool:
-        return bool(self.run(run_id)["cancel_requested"])
-
-    def end_task(
-        self,
-        run_id: int,
-        result: str,
-        message: str,
-        error: str | None = None,
-        trace: str | None = None,
-        code: str | None = None,
-    ) -> None:
-        self._store.execute(
-            "UPDATE task_runs SET life_cycle = 'TERMINATED', result = ?, message = ?, error = ?,"
-            " error_trace = ?, code = ?, end_ms = ? WHERE run_id = ?",
-            result, message, error, trace, code, now_ms(), run_id,
-        )  # fmt: skip
-
-    def end_run(self, run_id: int) -> None:
-        """Derive the run's state from its tasks.
-
-        A run whose task failed is INTERNAL_ERROR with result FAILED, though the task itself is
-        TERMINATED: the real service reports it so, and clients depend on it.
-        """
-        tasks = self.tasks(run_id)
-        run = self.run(run_id)
-        failed = [task for task in tasks if task["result"] in ("FAILED", "TIMEDOUT")]
-        life, result, message = "TERMINATED", "SUCCESS", ""
-        if run["cancel_requested"] and any(t["result"] != "SUCCESS" for t in tasks):
-            result, message = "CANCELED", "Run cancelled."
-        elif failed:
-            first = failed[0]
-            life, result = "INTERNAL_ERROR", first["result"]
-            message = f"Task {first['task_key']} failed with message: {first['message']}"
-        code = "RUN_EXECUTION_ERROR" if life == "INTERNAL_ERROR" else None
-        self._store.execute(
-            "UPDATE runs SET life_cycle = ?, result = ?, message = ?, code = ?, end_ms = ?"
-            " WHERE run_id = ?",
-            life, result, message, code, now_ms(), run_id,
-        )  # fmt: skip
-
-    def abandon(self, run_id: int, message: str) -> None:
-        """End a run that the workspace itself could not carry on, as failed."""
-        now = now_ms()
-        with self._store.transaction() as db:
-            db.execute(
-                "UPDATE task_runs SET life_cycle = 'TERMINATED', result = 'FAILED', message = ?,"
-                " error = ?, code = 'INTERNAL_ERROR', end_ms = ?"
-                " WHERE parent_run_id = ? AND life_cycle NOT IN ('TERMINATED', 'SKIPPED')",
-                (message, message, now, run_id),
-            )
-            db.execute(
-                "UPDATE runs SET life_cycle = 'INTERNAL_ERROR', result = 'FAILED', message = ?,"
-                " code = 'INTERNAL_ERROR', end_ms = ? WHERE run_id = ?",
-                (message, now, run_id),
-            )
+def settings_of(run: sqlite3.Row) -> dict:
+    return json.loads(run["settings"])
 
 
-def _active(db: sqlite3.Connection, job_id: int) -> int:
-    return db.execute(
-        f"SELECT COUNT(*) AS n FROM runs WHERE job_id = ? AND life_cycle IN {ACTIVE}", (job_id,)
-    ).fetchone()["n"]
+def request_of(run: sqlite3.Row) -> dict:
+    return json.loads(run["request"])

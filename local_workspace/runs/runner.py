@@ -1,263 +1,257 @@
-"""Runs jobs: one thread for each active run, one for each task, real child processes."""
+"""Runs jobs: hands attempts to workers, stops them, and keeps time. All states are in the store.
+
+One rule holds everywhere: a state is changed in one transaction (``transitions``), and what
+follows from it is done after the commit.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-import queue
+import sqlite3
 import threading
-from functools import partial
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from ..errors import bad_request
-from ..settings import Settings
-from .job_spec import arguments, dependencies, job_parameters, wheels
+from ..access.tokens import USER
+from ..store import now_ms
+from . import references
+from .definitions import Jobs
+from .job_spec import kind_of
+from .kinds import prepare
+from .kinds.context import TaskContext, Work
+from .parameters import handed_down, resolved, run_values
+from .recovery import STOPPED, abandon_begun, resume
 from .run_store import RunStore
-from .task_inputs import local_file, task_values
-from .task_process import TaskOutcome, TaskProcess, TaskStartError, task_environment, unpack_wheels
+from .starts import RunOrder, create_run, repair_run, start_child
+from .task_process import TaskStartError
+from .timekeeper import Timekeeper
+from .transitions import Outcome, Transition
+from .workers import Workers
 
 log = logging.getLogger("local_workspace.runs")
 
-STOPPED = "The workspace stopped while the run was active."
-_UPSTREAM = {"CANCELED": "UPSTREAM_CANCELED", "UPSTREAM_CANCELED": "UPSTREAM_CANCELED"}
+STOP_SECONDS = 10.0
+
+
+class ActiveWork:
+    """An attempt in a worker's hands. It can be stopped before its work exists."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._work: Work | None = None
+        self.stopped = False
+
+    def attach(self, work: Work) -> bool:
+        """Returns whether the work may begin."""
+        with self._lock:
+            self._work = work
+            return not self.stopped
+
+    def stop(self) -> None:
+        with self._lock:
+            self.stopped = True
+            work = self._work
+        if work is not None:
+            work.stop()
 
 
 class Runner:
-    """Starts, watches and cancels runs. All states are in the store; threads only act on them."""
+    """Starts, watches, cancels and repairs runs."""
 
     def __init__(self, services) -> None:
         self._services = services
-        self._settings: Settings = services.settings
+        self._settings = services.settings
         self._store: RunStore = services.run_store
-        self._slots = threading.Semaphore(self._settings.task_slots)
+        self._jobs: Jobs = services.jobs
         self._lock = threading.Lock()
-        self._processes: dict[int, TaskProcess] = {}
-        self._threads: dict[int, threading.Thread] = {}
+        self._active: dict[int, ActiveWork] = {}
         self._stopping = False
+        self._workers = Workers(self._settings.task_slots, self._carry_out)
+        self._timekeeper = Timekeeper(self._tick)
 
     def recover(self) -> None:
-        """After a restart: end what was alive as failed, go on with what was queued."""
-        for run in self._store.unfinished():
-            if run["life_cycle"] != "QUEUED":
-                self._store.abandon(run["run_id"], STOPPED)
-        for run in self._store.unfinished():
-            self._promote(run["job_id"])
+        """After a start: end what an earlier process left alive, go on with what had not begun."""
+        lost = self._store.started_attempts()
+        with self._change() as change:
+            abandon_begun(change)
+            resume(change)
+        for attempt in lost:
+            self._meter(attempt, self._last_sign(attempt))
+        self._timekeeper.start()
 
-    def run_now(self, job_id: int, settings: dict, request: dict) -> tuple[int, int]:
-        """Start a run of a job. Returns (run id, number in job).
+    def start(self, order: RunOrder) -> int:
+        """Make a run, or find the one of its idempotency token. Returns its id."""
+        with self._change() as change:
+            return create_run(change, order)
 
-        The same idempotency token gives the same run. Beyond max_concurrent_runs a run is
-        QUEUED when the job or the request says so, else SKIPPED.
-        """
-        only = request.get("only")
-        keys = {task["task_key"] for task in settings["tasks"]}
-        if only is not None and not set(only) <= keys:
-            raise bad_request(f"only: unknown tasks {sorted(set(only) - keys)}.")
-        job_parameters(settings, request)
-        run, created = self._store.create(job_id, settings, request)
-        if created and run["life_cycle"] == "PENDING":
-            self._start(run["run_id"])
-        return run["run_id"], run["number_in_job"]
+    def repair(self, run_id: int, asked: dict) -> int:
+        with self._change() as change:
+            return repair_run(change, run_id, asked)
 
     def cancel(self, run_id: int) -> None:
-        """Ask a run to end. Its tasks get SIGTERM, then SIGKILL; a queued run ends at once."""
-        if not self._store.request_cancel(run_id):
-            return
-        for task in self._store.tasks(run_id):
-            with self._lock:
-                process = self._processes.get(task["run_id"])
-            if process is not None:
-                threading.Thread(
-                    target=process.stop,
-                    args=("CANCELED", self._settings.stop_grace_seconds),
-                    name=f"stop-{task['run_id']}",
-                    daemon=True,
-                ).start()
+        """Ask a run or one task run to end. What runs gets SIGTERM and, later, SIGKILL."""
+        with self._change() as change:
+            if change.run(run_id) is not None:
+                change.stop_run(run_id)
+            else:
+                change.stop_attempt(run_id)
 
     def end_all(self, job_id: int) -> None:
-        """Cancel the active runs of a job and wait until they have ended."""
-        mine = [run["run_id"] for run in self._store.unfinished() if run["job_id"] == job_id]
-        for run_id in reversed(mine):
+        """Cancel the runs of a job and wait until they have ended."""
+        for run_id in self._store.unfinished(job_id):
             self.cancel(run_id)
-        for run_id in mine:
-            with self._lock:
-                thread = self._threads.get(run_id)
-            if thread is not None:
-                thread.join(self._settings.stop_grace_seconds + 10)
+        deadline = time.monotonic() + self._settings.stop_grace_seconds + STOP_SECONDS
+        while self._store.unfinished(job_id) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def settings_changed(self, job_id: int) -> None:
+        """A job has new settings: its schedule, its timeout, room for more runs."""
+        with self._change() as change:
+            self._jobs.apply_timeout(change.db, job_id)
+            change.promote(job_id)
 
     def stop(self) -> None:
         """End all tasks with the workspace; their runs are marked as failed."""
         self._stopping = True
+        self._timekeeper.stop()
+        self._workers.close()
         with self._lock:
-            processes = list(self._processes.values())
-            threads = list(self._threads.values())
-        stoppers = [
-            threading.Thread(target=process.stop, args=("STOPPED", 3.0)) for process in processes
-        ]
+            active = list(self._active.values())
+        stoppers = [threading.Thread(target=work.stop, name="stop") for work in active]
         for thread in stoppers:
             thread.start()
-        for thread in [*stoppers, *threads]:
-            thread.join(10)
+        for thread in stoppers:
+            thread.join(STOP_SECONDS)
+        self._workers.wait()
+        with self._change() as change:
+            abandon_begun(change)
 
-    def _start(self, run_id: int) -> None:
-        thread = threading.Thread(target=self._drive, args=(run_id,), name=f"run-{run_id}")
-        thread.daemon = True
-        with self._lock:
-            if self._stopping:
-                return
-            self._threads[run_id] = thread
-        thread.start()
+    @contextmanager
+    def _change(self) -> Iterator[Transition]:
+        """A transaction on the states of runs; afterwards, what follows from it."""
+        with self._services.store.transaction() as db:
+            change = Transition(db)
+            yield change
+        if self._stopping:
+            return
+        for attempt_id in change.stops:
+            with self._lock:
+                work = self._active.get(attempt_id)
+            if work is not None:
+                threading.Thread(target=work.stop, name=f"stop-{attempt_id}", daemon=True).start()
+        for run_id, attempt_id, task in change.ready:
+            if kind_of(task) == "run_job_task":
+                self._start_child(run_id, attempt_id, task)
+            else:
+                self._workers.put(run_id, attempt_id, task)
+        self._timekeeper.wake()
 
-    def _promote(self, job_id: int) -> None:
-        """Start queued runs of a job while it has room."""
-        while not self._stopping and (run_id := self._store.take_queued(job_id)) is not None:
-            self._start(run_id)
-
-    def _drive(self, run_id: int) -> None:
-        run = self._store.run(run_id)
+    @contextmanager
+    def _guarded_change(self, what: str) -> Iterator[Transition]:
+        """A change whose failure is logged: it must not keep the others from being made."""
         try:
-            self._store.run_started(run_id)
-            self._walk(run_id, json.loads(run["settings"]), json.loads(run["request"]))
+            with self._change() as change:
+                yield change
         except Exception:
-            log.exception("run %s failed in the workspace itself", run_id)
-            self._store.abandon(run_id, "The workspace could not carry out the run.")
+            log.exception("%s: what was due could not be done", what)
+
+    def _start_child(self, run_id: int, attempt_id: int, task: dict) -> None:
+        run = self._store.run(run_id)
+        if run is None:  # deleted meanwhile
+            return
+        values = self._values(run, attempt_id)
+        called = resolved(task, run, values)["run_job_task"]
+        with self._change() as change:
+            start_child(change, attempt_id, called, handed_down(values))
+
+    def _carry_out(self, attempt_id: int, task: dict) -> None:
+        """One attempt from its claim to its end, in a worker's thread."""
+        active = ActiveWork()
+        with self._lock:
+            self._active[attempt_id] = active
+        try:
+            with self._change() as change:
+                attempt = change.claim(attempt_id)
+            if attempt is None:
+                return
+            outcome = self._outcome(attempt, task, active)
+            with self._change() as change:
+                if self._stopping and outcome.result != "SUCCESS":
+                    outcome = Outcome("FAILED", STOPPED, STOPPED, code="INTERNAL_ERROR")
+                change.end_attempt(attempt_id, outcome, final=self._stopping)
+            self._meter(attempt, now_ms())
+        except Exception:
+            # The store could not be written: the attempt is ended at the next start.
+            log.exception("the states of task run %s could not be kept", attempt_id)
         finally:
             with self._lock:
-                self._threads.pop(run_id, None)
-            self._promote(run["job_id"])
+                self._active.pop(attempt_id, None)
 
-    def _walk(self, run_id: int, settings: dict, request: dict) -> None:
-        """Run the tasks in the order of depends_on, independent ones side by side."""
-        tasks = {task["task_key"]: task for task in settings["tasks"]}
-        rows = {row["task_key"]: row["run_id"] for row in self._store.tasks(run_id)}
-        results: dict[str, str] = {}
-        for key in tasks.keys() - rows.keys():
-            results[key] = "SUCCESS"  # left out by 'only': counts as done for those after it
-        waiting = dict(rows)
-        active: set[str] = set()
-        finished: queue.Queue[tuple[str, str]] = queue.Queue()
-        while waiting or active:
-            for key in list(waiting):
-                needs = dependencies(tasks[key])
-                if not all(need in results for need in needs):
-                    continue
-                task_run_id = waiting.pop(key)
-                failed = [results[need] for need in needs if results[need] != "SUCCESS"]
-                if failed:
-                    result = _UPSTREAM.get(failed[0], "UPSTREAM_FAILED")
-                    text = "An upstream task did not succeed."
-                    self._store.end_task(task_run_id, result, text)
-                    finished.put((key, result))
-                else:
-                    threading.Thread(
-                        target=self._task_thread,
-                        args=(run_id, task_run_id, tasks[key], settings, request, finished),
-                        name=f"task-{task_run_id}",
-                        daemon=True,
-                    ).start()
-                active.add(key)
-            key, result = finished.get()
-            active.discard(key)
-            results[key] = result
-        self._store.end_run(run_id)
-
-    def _task_thread(
-        self,
-        run_id: int,
-        task_run_id: int,
-        task: dict,
-        settings: dict,
-        request: dict,
-        finished: queue.Queue,
-    ) -> None:
-        result = "FAILED"
+    def _outcome(self, attempt: sqlite3.Row, task: dict, active: ActiveWork) -> Outcome:
+        attempt_id, run_id = attempt["run_id"], attempt["parent_run_id"]
+        folder = self._settings.runs / str(attempt_id)
         try:
-            with self._slots:
-                result = self._run_task(run_id, task_run_id, task, settings, request)
+            folder.mkdir(parents=True, exist_ok=True)
+            run = self._store.run(run_id)
+            given = resolved(task, run, self._values(run, attempt_id))
+            work = prepare(TaskContext(self._services, run, attempt, given, folder))
+            return work.run() if active.attach(work) else Outcome("CANCELED")
         except TaskStartError as error:
-            self._store.end_task(task_run_id, "FAILED", str(error), str(error), code=error.code)
+            return Outcome("FAILED", str(error), str(error), code=error.code)
         except Exception as error:
-            log.exception("task %s failed in the workspace itself", task_run_id)
+            log.exception("task run %s failed in the workspace itself", attempt_id)
             text = f"The workspace could not run the task: {type(error).__name__}"
-            self._store.end_task(task_run_id, "FAILED", text, text, code="INTERNAL_ERROR")
-        finally:
-            finished.put((task["task_key"], result))
+            return Outcome("FAILED", text, text, code="INTERNAL_ERROR")
 
-    def _run_task(
-        self, run_id: int, task_run_id: int, task: dict, settings: dict, request: dict
-    ) -> str:
-        if self._stopping or self._store.cancel_requested(run_id):
-            text = STOPPED if self._stopping else "Run cancelled."
-            result = "FAILED" if self._stopping else "CANCELED"
-            self._store.end_task(task_run_id, result, text)
-            return result
-        self._store.task_started(task_run_id)
-        folder = self._settings.runs / str(task_run_id)
-        spec = self._spec(folder, run_id, task_run_id, task, settings, request)
-        token_id, token = self._services.identity.task_token(task_run_id)
-        try:
-            environment = task_environment(task_values(self._services, token), spec["wheels"])
-            process = TaskProcess(
-                spec, folder, self._settings.job_python, environment, self._settings.log_cap
-            )
-            with self._lock:
-                self._processes[task_run_id] = process
-            self._store.task_process(task_run_id, process.group)
-            if self._store.cancel_requested(run_id):  # asked between the check and the start
-                process.stop("CANCELED", self._settings.stop_grace_seconds)
-            timeout = task.get("timeout_seconds") or settings.get("timeout_seconds") or None
-            outcome = process.wait(timeout, self._settings.stop_grace_seconds)
-        finally:
-            with self._lock:
-                self._processes.pop(task_run_id, None)
-            self._services.identity.revoke(token_id)
-        return self._conclude(task_run_id, outcome)
+    def _values(self, run: sqlite3.Row, attempt_id: int) -> dict[references.Path, str]:
+        """What references mean for one attempt."""
+        repairs = max(len(self._store.repairs(run["run_id"])) - 1, 0)
+        values = run_values(run, repairs, self._services.org_id, self._settings.host)
+        for row in self._store.tasks(run["run_id"]):  # the last attempt of a task wins
+            place = (row["task_key"], row["run_id"], row["attempt_number"])
+            values |= references.of_other_task(*place, row["result"])
+            if row["run_id"] == attempt_id:
+                values |= references.of_task(*place)
+        return values
 
-    def _conclude(self, task_run_id: int, outcome: TaskOutcome) -> str:
-        if outcome.ended_by == "STOPPED":
-            result, text = "FAILED", STOPPED
-        elif outcome.ended_by == "CANCELED":
-            result, text = "CANCELED", "Run cancelled."
-        elif outcome.ended_by == "TIMEDOUT":
-            result, text = "TIMEDOUT", "The task ran longer than its timeout."
-        elif outcome.returncode == 0:
-            result, text = "SUCCESS", ""
-        else:
-            result, text = "FAILED", "Workload failed, see run output for details."
-        error = outcome.error if result == "FAILED" else None
-        if outcome.ended_by == "STOPPED":
-            error = STOPPED
-        trace = outcome.error_trace if result == "FAILED" else None
-        self._store.end_task(task_run_id, result, text, error, trace)
-        return result
-
-    def _spec(
-        self,
-        folder: Path,
-        run_id: int,
-        task_run_id: int,
-        task: dict,
-        settings: dict,
-        request: dict,
-    ) -> dict:
-        references = {
-            f"job.parameters.{name}": value
-            for name, value in job_parameters(settings, request).items()
+    def _meter(self, attempt: sqlite3.Row, end_ms: int) -> None:
+        """Record what a child process used; other kinds are metered by those who do the work."""
+        run = self._store.run(attempt["parent_run_id"])
+        kind = kind_of(json.loads(attempt["task"]))
+        if run is None or kind not in ("python_wheel_task", "spark_python_task"):
+            return
+        metadata = {
+            "job_id": str(run["job_id"]),
+            "job_run_id": str(run["run_id"]),
+            "task_key": attempt["task_key"],
+            "task_run_id": str(attempt["run_id"]),
         }
-        references |= {"job.run_id": str(run_id), "task.run_id": str(task_run_id)}
-        folder.mkdir(parents=True, exist_ok=True)
-        spec = {
-            "arguments": arguments(task, request, references),
-            "wheels": unpack_wheels(
-                wheels(task, settings), folder, partial(local_file, self._services)
-            ),
-        }
-        if "python_wheel_task" in task:
-            wheel = task["python_wheel_task"]
-            names = {"package_name": wheel["package_name"], "entry_point": wheel["entry_point"]}
-            return spec | {"kind": "wheel"} | names
-        path = task["spark_python_task"]["python_file"]
-        place = local_file(self._services, path)
-        if not place.is_file():
-            raise TaskStartError("RESOURCE_NOT_FOUND", f"The file {path} does not exist.")
-        return spec | {"kind": "file", "python_file": str(place)}
+        start_ms = attempt["start_ms"]
+        identity = run["creator"] or USER
+        self._services.meter.record("JOBS", start_ms, max(start_ms, end_ms), metadata, identity)
+
+    def _last_sign(self, attempt: sqlite3.Row) -> int:
+        """When an attempt that nobody saw ending last wrote something, in milliseconds."""
+        folder = self._settings.runs / str(attempt["run_id"])
+        times = [path.stat().st_mtime * 1000 for path in folder.glob("*") if path.is_file()]
+        return int(max(times, default=attempt["start_ms"]))
+
+    def _tick(self) -> float | None:
+        """Do what is due. Returns the seconds until something else is, or None."""
+        now = now_ms()
+        for job in self._jobs.due(now):
+            with self._guarded_change(f"the schedule of job {job['job_id']}") as change:
+                self._jobs.fire(change, job["job_id"], now)
+        for attempt in self._store.due_attempts(now):
+            with self._guarded_change(f"task run {attempt['run_id']}") as change:
+                if attempt["life_cycle"] == "WAITING_FOR_RETRY":
+                    change.retry_now(attempt["run_id"])
+                else:
+                    change.stop_attempt(attempt["run_id"], "TIMEDOUT")
+        for run_id in self._store.due_runs(now):
+            with self._guarded_change(f"run {run_id}") as change:
+                change.stop_run(run_id, "TIMEDOUT")
+        times = [t for t in (self._jobs.next_due(), self._store.next_due()) if t is not None]
+        return (min(times) - now_ms()) / 1000 if times else None

@@ -17,6 +17,8 @@ from typing import IO
 
 HOST_FILE = Path(__file__).parents[1] / "children" / "task_host.py"
 TAIL = 64 * 1024
+# A wheel larger than this, unpacked, is a mistake or a bomb.
+LARGEST_WHEEL = 1024**3
 # Settings of the workspace's own process that must not reach a task.
 _OWN_PREFIXES = ("DATABRICKS_", "SAIL_", "SPARK_REMOTE", "LAKEHOUSE_", "MLFLOW_")
 
@@ -160,11 +162,7 @@ def unpack_wheels(paths: list[str], folder: Path, locate: Callable[[str], Path])
         target.mkdir(parents=True, exist_ok=True)
         try:
             with zipfile.ZipFile(locate(path)) as wheel:
-                for name in wheel.namelist():
-                    if not (target / name).resolve().is_relative_to(target.resolve()):
-                        raise TaskStartError(
-                            "LIBRARY_INSTALLATION_ERROR", f"The wheel {path} leads out of itself."
-                        )
+                _check_wheel(wheel, path, target)
                 wheel.extractall(target)
         except (OSError, zipfile.BadZipFile) as error:
             raise TaskStartError(
@@ -173,3 +171,13 @@ def unpack_wheels(paths: list[str], folder: Path, locate: Callable[[str], Path])
             ) from error
         folders.append(str(target))
     return folders
+
+
+def _check_wheel(wheel: zipfile.ZipFile, path: str, target: Path) -> None:
+    if sum(member.file_size for member in wheel.infolist()) > LARGEST_WHEEL:
+        text = f"The wheel {path} would unpack to more than {LARGEST_WHEEL} bytes."
+        raise TaskStartError("LIBRARY_INSTALLATION_ERROR", text)
+    for name in wheel.namelist():
+        if not (target / name).resolve().is_relative_to(target.resolve()):
+            text = f"The wheel {path} leads out of itself."
+            raise TaskStartError("LIBRARY_INSTALLATION_ERROR", text)
