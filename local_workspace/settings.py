@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CATALOG = "main"
-SCHEMAS = ("landing", "bronze", "silver", "gold", "ml")
+SYSTEM = "system"
+SCHEMAS = ("default", "landing", "bronze", "silver", "gold", "ml")
 VOLUMES = (("landing", "finance_exports"), ("landing", "wheels"))
 
 
@@ -124,5 +125,6 @@ class Settings:
             folder.mkdir(parents=True, exist_ok=True)
         for schema in SCHEMAS:
             (self.tables / CATALOG / schema).mkdir(parents=True, exist_ok=True)
+        (self.tables / SYSTEM).mkdir(exist_ok=True)
         for schema, volume in VOLUMES:
             (self.volumes / CATALOG / schema / volume).mkdir(parents=True, exist_ok=True)

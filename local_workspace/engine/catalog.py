@@ -1,16 +1,23 @@
 """Which catalogs, schemas and tables exist: the tables folder is the only truth.
 
-A schema is a folder ``<tables>/<catalog>/<schema>``; a table is a folder in it that holds a
-``_delta_log``. Names are lower case, as Unity Catalog stores them.
+A schema is a folder ``<tables>/<catalog>/<schema>``; a table is a folder in it with a commit in
+its Delta log. Names are lower case, as Unity Catalog stores them.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
+from .delta_log import is_table
+
+SYSTEM = "system"
+INFORMATION_SCHEMA = "information_schema"
+_DROPPED = ".dropped-"
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_\- ]{0,254}$")
 
 
@@ -44,16 +51,29 @@ class Catalog:
     def tables(self, catalog: str, schema: str) -> list[str]:
         folder = self.schema_folder(catalog, schema)
         return sorted(
-            entry.name
-            for entry in folder.iterdir()
-            if _is_name(entry) and (entry / "_delta_log").is_dir()
+            entry.name for entry in folder.iterdir() if _is_name(entry) and is_table(entry)
         )
+
+    def has_table(self, catalog: str, schema: str, table: str) -> bool:
+        """Whether a table of these lower-case names exists; no error for what is no name."""
+        return is_table(self.root / catalog / schema / table)
+
+    def find(self, names: set[str]) -> dict[tuple[str, str, str], Path]:
+        """The tables, in any schema, whose own lower-case name is one of ``names``."""
+        found = {}
+        for catalog, schema in self.all_schemas():
+            folder = self.root / catalog / schema
+            with suppress(FileNotFoundError):  # a schema may be dropped at any moment
+                for name in names.intersection(os.listdir(folder)):
+                    if is_table(folder / name):
+                        found[catalog, schema, name] = folder / name
+        return found
 
     def all_tables(self) -> dict[tuple[str, str, str], Path]:
         """Every table as (catalog, schema, table) -> its Delta folder."""
         found = {}
-        for catalog in self.catalogs():
-            for schema in self.schemas(catalog):
+        for catalog, schema in self.all_schemas():
+            with suppress(CatalogError):  # a schema may be dropped at any moment
                 for table in self.tables(catalog, schema):
                     found[catalog, schema, table] = self.root / catalog / schema / table
         return found
@@ -71,7 +91,7 @@ class Catalog:
 
     def table_folder(self, catalog: str, schema: str, table: str) -> Path:
         folder = self.schema_folder(catalog, schema) / checked(table)
-        if not (folder / "_delta_log").is_dir():
+        if not is_table(folder):
             raise CatalogError(
                 "TABLE_OR_VIEW_NOT_FOUND",
                 "42P01",
@@ -91,7 +111,7 @@ class Catalog:
 
     def drop_schema(self, catalog: str, schema: str, cascade: bool) -> None:
         folder = self.schema_folder(catalog, schema)
-        if any(folder.iterdir()) and not cascade:
+        if not cascade and self.tables(catalog, schema):
             text = f"Cannot drop schema `{schema}`: it contains tables; use CASCADE."
             raise CatalogError("SCHEMA_NOT_EMPTY", "2BP01", text)
         self._remove(folder)
@@ -99,9 +119,14 @@ class Catalog:
     def drop_table(self, catalog: str, schema: str, table: str) -> None:
         self._remove(self.table_folder(catalog, schema, table))
 
+    def clear_dropped(self) -> None:
+        """Remove what an earlier process had dropped but not yet deleted when it ended."""
+        for entry in self.root.glob(_DROPPED + "*"):
+            shutil.rmtree(entry, ignore_errors=True)
+
     def _remove(self, folder: Path) -> None:
         # Renamed first: the name is free at once and a crash leaves no half table in the catalog.
-        gone = self.root / f".dropped-{uuid.uuid4().hex}"
+        gone = self.root / f"{_DROPPED}{uuid.uuid4().hex}"
         folder.rename(gone)
         shutil.rmtree(gone)
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
 from . import parameters as binding
-from .catalog import Catalog
+from .catalog import INFORMATION_SCHEMA, Catalog
 from .interface import Cancelled, EngineError, Operation, Parameter, Result
 from .sail_errors import engine_error
 from .sail_guard import refuse_known_faults
+from .sail_names import NOWHERE, engine_catalog, for_engine
 from .sail_process import SailProcess
 from .sql_text import SqlTextError, Statement, quote_name
+from .table_info import Tables
 
 COMMIT_CONFLICT = "Failed to commit transaction"
 COMMIT_TRIES = 8
 # Sail drops a session that has been idle for 15 minutes, and the tables known to it.
 SESSION_IDLE_SECONDS = 300
 SESSION_USES = 500
+# (lower-case names in a statement, catalog in use) -> rows by (catalog, view).
+Views = Callable[[set[str], str], dict[tuple[str, str], pa.Table]]
 
 
 class _Session:
@@ -36,9 +40,10 @@ class _Session:
         self.used = time.monotonic()
         self.uses = 0
         self._catalog = catalog
-        self._place = (catalog.default, "default")
+        self._place = (catalog.default, NOWHERE)
         self._schemas: set[tuple[str, str]] = set()
         self._tables: set[tuple[str, str, str]] = set()
+        self._views: set[tuple[str, str]] = set()
         # Without a pool of its own, a channel shares the back-off that earlier channels to the
         # same port fell into when the engine died, and fails although the engine is up again.
         builder = DefaultChannelBuilder(
@@ -54,26 +59,41 @@ class _Session:
         """Make every schema known, and the tables whose own name occurs in ``names``."""
         schemas = set(self._catalog.all_schemas())
         for catalog, schema in schemas - self._schemas:
-            location = self._catalog.schema_folder(catalog, schema).as_uri()
-            self._run(
-                f"CREATE SCHEMA IF NOT EXISTS {quote_name(catalog, schema)} LOCATION '{location}'"
-            )
+            location = (self._catalog.root / catalog / schema).as_uri()
+            name = quote_name(engine_catalog(catalog), schema)
+            self._run(f"CREATE SCHEMA IF NOT EXISTS {name} LOCATION '{location}'")
         self._schemas |= schemas
-        present = self._catalog.all_tables()
-        for key in self._tables - present.keys():
-            self._run(f"DROP TABLE IF EXISTS {quote_name(*key)}")
-        self._tables &= present.keys()
-        for key, folder in present.items():
-            if key[2] in names and key not in self._tables:
+        present = self._catalog.find(names)
+        for key in {key for key in self._tables if key[2] in names} - present.keys():
+            self._run(f"DROP TABLE IF EXISTS {_engine_name(*key)}")
+            self._tables.remove(key)
+        for key in present.keys() - self._tables:
+            self._run(
+                f"CREATE TABLE IF NOT EXISTS {_engine_name(*key)} USING delta "
+                f"LOCATION '{present[key].as_uri()}'"
+            )
+            self._tables.add(key)
+
+    def show(self, views: dict[tuple[str, str], pa.Table]) -> None:
+        """Let these (catalog, view) of information_schema have these rows."""
+        for (catalog, view), rows in views.items():
+            source = f"{INFORMATION_SCHEMA}_{catalog}_{view}"
+            self.spark.createDataFrame(rows).createOrReplaceTempView(source)
+            if (catalog, view) not in self._views:
+                schema = quote_name(engine_catalog(catalog), INFORMATION_SCHEMA)
+                self._run(f"CREATE SCHEMA IF NOT EXISTS {schema}")
                 self._run(
-                    f"CREATE TABLE IF NOT EXISTS {quote_name(*key)} USING delta "
-                    f"LOCATION '{folder.as_uri()}'"
+                    f"CREATE OR REPLACE VIEW {schema}.{quote_name(view)} AS "
+                    f"SELECT * FROM {quote_name(source)}"
                 )
-                self._tables.add(key)
+                self._views.add((catalog, view))
 
     def use(self, catalog: str, schema: str) -> None:
+        # Every catalog has a schema named default, with or without a folder.
+        if schema == "default" and (catalog, schema) not in self._schemas:
+            schema = NOWHERE
         if (catalog, schema) != self._place:
-            self.spark.catalog.setCurrentCatalog(catalog)
+            self.spark.catalog.setCurrentCatalog(engine_catalog(catalog))
             self.spark.catalog.setCurrentDatabase(schema)
             self._place = (catalog, schema)
 
@@ -92,6 +112,10 @@ class SailEngine:
 
     def __init__(self, tables: Path, default_catalog: str, log_file: Path) -> None:
         self.catalog = Catalog(tables, default_catalog)
+        self.catalog.clear_dropped()
+        self.tables = Tables(self.catalog)
+        # The views of information_schema that a statement names; see unity.information_schema.
+        self.views: Views = lambda names, catalog: {}
         self.process = SailProcess(self.catalog.catalogs(), default_catalog, log_file)
         self._lock = threading.Lock()
         self._idle: list[_Session] = []
@@ -121,7 +145,8 @@ class SailEngine:
                 f"[PARSE_SYNTAX_ERROR] {error}. SQLSTATE: 42601", "PARSE_SYNTAX_ERROR", "42601"
             ) from error
         refuse_known_faults(parsed)
-        place = (catalog or self.catalog.default, schema or "default")
+        place = ((catalog or self.catalog.default).lower(), (schema or "default").lower())
+        parsed = for_engine(parsed, self.catalog, place)
         return _SailOperation(self, parsed, binding.bind(parameters), place, row_limit)
 
     def table_columns(self, catalog: str, schema: str, table: str) -> list[tuple[str, str]]:
@@ -129,7 +154,7 @@ class SailEngine:
         session = self.acquire()
         try:
             session.sync({table})
-            fields = session.spark.table(quote_name(catalog, schema, table)).schema.fields
+            fields = session.spark.table(_engine_name(catalog, schema, table)).schema.fields
         except Exception as error:
             self.discard(session)
             raise engine_error(error) from error
@@ -175,6 +200,10 @@ class SailEngine:
             engine_error(error)
 
 
+def _engine_name(catalog: str, schema: str, table: str) -> str:
+    return quote_name(engine_catalog(catalog), schema, table)
+
+
 class _SailOperation:
     """One statement on one session of its own, so that cancelling it touches nothing else."""
 
@@ -217,6 +246,8 @@ class _SailOperation:
             if token.kind in ("word", "quoted")
         }
         session.sync(names)
+        if INFORMATION_SCHEMA in names | {self._place[1]}:
+            session.show(self._engine.views(names, self._place[0]))
         session.use(*self._place)
         stream = self._stream(session)
         schema_type = next(stream)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from .interface import EngineUnavailable
+from .sail_names import NOWHERE, engine_catalog
 
 log = logging.getLogger("local_workspace.engine")
 GUARD = Path(__file__).parents[1] / "children" / "child_guard.py"
@@ -102,10 +103,12 @@ def _environment(catalogs: list[str], default_catalog: str) -> dict[str, str]:
         if not name.startswith(("DATABRICKS_", "UNITY_", "UC_", "SAIL_"))
     }
     entries = ", ".join(
-        f'{{name="{name}", type="memory", initial_database=["default"]}}' for name in catalogs
+        f'{{name="{engine_catalog(name)}", type="memory", initial_database=["{NOWHERE}"]}}'
+        for name in catalogs
     )
     environment["SAIL_CATALOG__LIST"] = f"[{entries}]"
     environment["SAIL_CATALOG__DEFAULT_CATALOG"] = default_catalog
+    environment["SAIL_CATALOG__DEFAULT_DATABASE"] = f'["{NOWHERE}"]'
     environment.setdefault("RUST_LOG", "warn")
     # An operator that does not yield (a large join) holds a thread of the engine until its batch
     # is done. With one thread for each core, a few of them would stop every other statement.

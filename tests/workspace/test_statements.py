@@ -215,7 +215,7 @@ def test_inserts_with_common_tables(client):
 
 
 def test_catalogs_and_schemas(client):
-    assert rows(client, "SHOW CATALOGS") == [["main"]]
+    assert rows(client, "SHOW CATALOGS") == [["main"], ["system"]]
     rows(client, "CREATE SCHEMA IF NOT EXISTS main.extra")
     listed = [row[0] for row in rows(client, "SHOW SCHEMAS IN main")]
     assert {"bronze", "silver", "gold", "landing", "ml", "extra"} <= set(listed)

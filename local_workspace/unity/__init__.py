@@ -1,0 +1,1 @@
+"""Unity-Catalog-shaped metadata: names, owners, comments and listings. No grants."""
