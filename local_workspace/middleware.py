@@ -131,6 +131,9 @@ class Gate:
         if call.status:  # too late for another answer: the one that has begun is broken off
             call.drop()
             return
+        # A Thrift client reads no JSON; this header is where it looks for the reason.
+        reason = " ".join(message.split()).encode("ascii", "replace")
+        call.headers.append((b"x-databricks-reason-phrase", reason))
         response = JSONResponse(error_body(code, message), status)
         await response(scope, call.receive, call.send)
 
