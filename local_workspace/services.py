@@ -12,6 +12,9 @@ from .engine.interface import EngineError
 from .engine.sail import SailEngine
 from .faults import Faults
 from .metering.meter import Meter
+from .metering.place import Place
+from .metering.statement_hook import SystemHook
+from .metering.system_tables import SystemTables
 from .mlflow_server.artifacts import ArtifactFiles, FileTree
 from .mlflow_server.names import ArtifactNames
 from .mlflow_server.process import MlflowServer
@@ -69,7 +72,10 @@ class Services:
         self.engine.views = self.information_schema.views
         self.warehouses = Warehouses(self.store)
         self.sessions = Sessions(self.store, self.warehouses, self.engine.catalog)
-        front = SqlFront(self.engine, self.engine.catalog)
+        place = Place(self.org_id, self.meter.rates)
+        self.system_tables = SystemTables(self.store, settings.tables, place)
+        hook = SystemHook(self.system_tables)
+        front = SqlFront(self.engine, self.engine.catalog, hook)
         self.statements = Statements(front, self.warehouses, settings.spool)
         self.thrift = ThriftHandler(self)
         self.jobs = Jobs(self.store)
@@ -85,6 +91,7 @@ class Services:
         self.engine.process.wait_up()
         self.runner.recover()
         self.pipelines.recover()
+        self.system_tables.start()
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def _warm_up(self) -> None:
@@ -102,5 +109,6 @@ class Services:
         self.statements.close()
         self.runner.stop()
         self.pipelines.close()
+        self.system_tables.stop()
         self.engine.stop()
         self.recorder.save()

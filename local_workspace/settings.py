@@ -10,6 +10,8 @@ from pathlib import Path
 CATALOG = "main"
 SYSTEM = "system"
 SCHEMAS = ("default", "landing", "bronze", "silver", "gold", "ml")
+SYSTEM_CATALOG = "system"
+SYSTEM_SCHEMAS = ("billing", "lakeflow", "query")
 VOLUMES = (("landing", "finance_exports"), ("landing", "wheels"))
 
 
@@ -125,6 +127,8 @@ class Settings:
             folder.mkdir(parents=True, exist_ok=True)
         for schema in SCHEMAS:
             (self.tables / CATALOG / schema).mkdir(parents=True, exist_ok=True)
+        for schema in SYSTEM_SCHEMAS:
+            (self.tables / SYSTEM_CATALOG / schema).mkdir(parents=True, exist_ok=True)
         (self.tables / SYSTEM).mkdir(exist_ok=True)
         for schema, volume in VOLUMES:
             (self.volumes / CATALOG / schema / volume).mkdir(parents=True, exist_ok=True)

@@ -56,9 +56,16 @@ class _Reshaped:
 class SqlFront:
     """What the REST layer calls: catalog statements here, everything else on the engine."""
 
-    def __init__(self, engine: Engine, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        catalog: Catalog,
+        before: Callable[[Statement, tuple[str, str]], None],
+    ) -> None:
+        """``before`` sees each statement first, with the (catalog, schema) it starts from."""
         self._engine = engine
         self._catalog = catalog
+        self._before = before
 
     def statement(
         self,
@@ -74,6 +81,7 @@ class SqlFront:
         except SqlTextError:
             return self._engine.statement(sql, parameters, catalog, schema, row_limit)
         place = (catalog or self._catalog.default, schema or "default")
+        self._before(parsed, place)
         try:
             answer = self._catalog_answer(parsed, place)
         except CatalogError as error:
