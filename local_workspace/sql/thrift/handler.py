@@ -47,7 +47,7 @@ class Handler:
     def __init__(self, services) -> None:
         self._sessions = services.sessions
         self._statements = services.statements
-        self._metadata = Metadata(services.engine.catalog, services.engine)
+        self._metadata = Metadata(services.objects, services.information_schema)
         self._operations = Operations()
         self._links = answers.Links(services.links, services.settings)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 from databricks.sql.thrift_api.TCLIService import ttypes
 
-from ...engine.catalog import Catalog
-from ...engine.interface import Engine
+from ...engine.table_info import Column, TableInfo
+from ...engine.table_types import type_facts
+from ...unity.information_schema import InformationSchema
+from ...unity.objects import Objects
 
 _TEXT, _INT = pa.string(), pa.int32()
 
@@ -34,68 +36,59 @@ COLUMNS = pa.schema(
     }
 )  # fmt: skip
 
-# java.sql.Types, size, decimal digits and radix by Spark type; a decimal brings its own size.
-_KINDS = {
-    "boolean": (16, 1, None, None), "tinyint": (-6, 1, 0, 10), "smallint": (5, 2, 0, 10),
-    "int": (4, 4, 0, 10), "bigint": (-5, 8, 0, 10), "float": (6, 4, 7, 10),
-    "double": (8, 8, 15, 10), "decimal": (3, None, None, 10), "string": (12, None, None, None),
-    "date": (91, 4, None, None), "timestamp": (93, 8, None, None),
-    "timestamp_ntz": (93, 8, None, None), "binary": (-2, None, None, None),
-    "array": (2003, None, None, None), "map": (2000, None, None, None),
-    "struct": (2002, None, None, None), "void": (0, None, None, None),
-}  # fmt: skip
+_KINDS = {"MANAGED": "TABLE", "VIEW": "VIEW"}
 
 
 class Metadata:
     """What there is, by name patterns: ``%`` is any text, ``_`` any letter, None everything."""
 
-    def __init__(self, catalog: Catalog, engine: Engine) -> None:
-        self._catalog = catalog
-        self._engine = engine
+    def __init__(self, objects: Objects, information_schema: InformationSchema) -> None:
+        self._objects = objects
+        self._information_schema = information_schema
 
     def catalogs(self) -> pa.Table:
-        return _table(CATALOGS, [{"TABLE_CAT": name} for name in self._catalog.catalogs()])
+        return _table(CATALOGS, [{"TABLE_CAT": name} for name in self._objects.catalogs()])
 
     def schemas(self, request: ttypes.TGetSchemasReq) -> pa.Table:
-        found = self._schemas(request.catalogName, request.schemaName)
-        return _table(
-            SCHEMAS,
-            [{"TABLE_SCHEM": schema, "TABLE_CATALOG": catalog} for catalog, schema in found],
-        )
+        of_catalog, of_schema = _pattern(request.catalogName), _pattern(request.schemaName)
+        rows = [
+            {"TABLE_SCHEM": schema, "TABLE_CATALOG": catalog}
+            for catalog in self._objects.catalogs()
+            if of_catalog(catalog)
+            for schema in self._objects.schemas(catalog)
+            if of_schema(schema)
+        ]
+        return _table(SCHEMAS, rows)
 
     def tables(self, request: ttypes.TGetTablesReq) -> pa.Table:
-        wanted = [kind.upper() for kind in request.tableTypes or ["TABLE"]]
-        rows = []
-        if "TABLE" in wanted:
-            for catalog, schema, table in self._tables(request):
-                rows.append(_place(catalog, schema, table) | {"TABLE_TYPE": "TABLE", "REMARKS": ""})
+        kinds = {kind.upper() for kind in request.tableTypes or _KINDS.values()}
+        rows = [
+            _place(table) | {"TABLE_TYPE": _KINDS[table.kind], "REMARKS": table.comment or ""}
+            for table in self._tables(request)
+            if _KINDS[table.kind] in kinds
+        ]
         return _table(TABLES, rows)
 
     def columns(self, request: ttypes.TGetColumnsReq) -> pa.Table:
         matches = _pattern(request.columnName)
-        rows = []
-        for catalog, schema, table in self._tables(request):
-            columns = self._engine.table_columns(catalog, schema, table)
-            for position, (name, type_text) in enumerate(columns):
-                if matches(name):
-                    rows.append(_place(catalog, schema, table) | _column(name, type_text, position))
+        rows = [
+            _place(table) | _column(column)
+            for table in self._tables(request)
+            for column in table.columns
+            if matches(column.name)
+        ]
         return _table(COLUMNS, rows)
 
-    def _schemas(self, catalog: str | None, schema: str | None) -> Iterator[tuple[str, str]]:
-        of_catalog, of_schema = _pattern(catalog), _pattern(schema)
-        for name, inner in self._catalog.all_schemas():
-            if of_catalog(name) and of_schema(inner):
-                yield name, inner
-
-    def _tables(self, request) -> Iterator[tuple[str, str, str]]:
-        matches = _pattern(request.tableName)
-        for catalog, schema in self._schemas(request.catalogName, request.schemaName):
-            for table in self._catalog.tables(catalog, schema):
-                if matches(table):
-                    yield catalog, schema, table
+    def _tables(self, request: ttypes.TGetTablesReq | ttypes.TGetColumnsReq) -> Iterator[TableInfo]:
+        tests = [
+            _pattern(name) for name in (request.catalogName, request.schemaName, request.tableName)
+        ]
+        for table in self._information_schema.all_tables():
+            if all(test(name) for test, name in zip(tests, table.key, strict=True)):
+                yield table
 
 
-def _pattern(text: str | None):
+def _pattern(text: str | None) -> Callable[[str], bool]:
     """A test for names. An empty pattern stands for everything, as None does."""
     if not text or text == "*":
         return lambda name: True
@@ -106,21 +99,19 @@ def _pattern(text: str | None):
     return lambda name: compiled.fullmatch(name.lower()) is not None
 
 
-def _place(catalog: str, schema: str, table: str) -> dict:
-    return {"TABLE_CAT": catalog, "TABLE_SCHEM": schema, "TABLE_NAME": table}
+def _place(table: TableInfo) -> dict:
+    return {"TABLE_CAT": table.catalog, "TABLE_SCHEM": table.schema, "TABLE_NAME": table.name}
 
 
-def _column(name: str, type_text: str, position: int) -> dict:
-    base = re.match(r"[a-z_]*", type_text.lower()).group()
-    kind, size, digits, radix = _KINDS.get(base, (1111, None, None, None))
-    decimal = re.match(r"decimal\((\d+),(\d+)\)", type_text)
-    if decimal:
-        size, digits = int(decimal.group(1)), int(decimal.group(2))
+def _column(column: Column) -> dict:
+    facts = type_facts(column.type_text)
     return {
-        "COLUMN_NAME": name, "DATA_TYPE": kind, "TYPE_NAME": type_text.upper(),
-        "COLUMN_SIZE": size, "DECIMAL_DIGITS": digits, "NUM_PREC_RADIX": radix, "NULLABLE": 1,
-        "REMARKS": "", "ORDINAL_POSITION": position, "IS_NULLABLE": "YES",
-        "IS_AUTO_INCREMENT": "NO",
+        "COLUMN_NAME": column.name, "DATA_TYPE": facts.code,
+        "TYPE_NAME": column.type_text.upper(), "COLUMN_SIZE": facts.size,
+        "DECIMAL_DIGITS": facts.digits, "NUM_PREC_RADIX": facts.radix,
+        "NULLABLE": int(column.nullable), "REMARKS": column.comment or "",
+        "COLUMN_DEF": column.default, "ORDINAL_POSITION": column.position,
+        "IS_NULLABLE": "YES" if column.nullable else "NO", "IS_AUTO_INCREMENT": "NO",
     }  # fmt: skip
 
 

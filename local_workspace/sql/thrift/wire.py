@@ -19,7 +19,7 @@ CALLS = (
     "GetResultSetMetadata", "FetchResults", "CancelOperation", "CloseOperation",
     "GetCatalogs", "GetSchemas", "GetTables", "GetColumns",
 )  # fmt: skip
-MAX_ITEMS = 100_000
+MAX_ITEMS = 10_000
 
 
 class Garbage(ValueError):
