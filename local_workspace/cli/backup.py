@@ -218,7 +218,7 @@ def _unpack(file: Path, folder: Path) -> dict:
         raise Problem(f"{file} is no backup, or not a whole one: {error}.") from error
     except OSError as error:
         raise Problem(f"{file} could not be restored: {error}.") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if not _understood(manifest):
         raise Problem(f"{file} is no backup, or not a whole one: it has no manifest.")
     wrong = sorted(set(manifest["files"].items()) ^ set(hashes.items()))
     if wrong:
@@ -226,6 +226,15 @@ def _unpack(file: Path, folder: Path) -> dict:
     if not (folder / "workspace.db").exists():
         raise Problem(f"{file} holds no workspace.")
     return manifest
+
+
+def _understood(manifest: object) -> bool:
+    return (
+        isinstance(manifest, dict)
+        and manifest.get("format") == FORMAT
+        and isinstance(manifest.get("files"), dict)
+        and isinstance(manifest.get("data"), str)
+    )
 
 
 def _safe_name(entry: tarfile.TarInfo) -> str:

@@ -33,6 +33,10 @@ def add_commands(commands, common: argparse.ArgumentParser) -> None:
     add_options(command)
     command.set_defaults(run=start)
     command = commands.add_parser("stop", parents=[common], help="end the serving process")
+    command.add_argument(
+        "--grace-seconds", type=float, default=STOP_SECONDS,
+        help=f"time to end by itself, then it is killed (default: {STOP_SECONDS})",
+    )  # fmt: skip
     command.set_defaults(run=stop)
     command = commands.add_parser(
         "status", parents=[common], help=f"what runs; exit code {NOT_RUNNING} if nothing does"
@@ -102,7 +106,7 @@ def start(given: argparse.Namespace) -> int:
 
 def stop(given: argparse.Namespace) -> int:
     settings, _ = opened(given.data)
-    print(json.dumps({"state": PidFile(settings.data).stop(STOP_SECONDS)}))
+    print(json.dumps({"state": PidFile(settings.data).stop(given.grace_seconds)}))
     return 0
 
 

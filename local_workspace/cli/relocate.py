@@ -10,17 +10,16 @@ def relocate(database: Path, old: str, new: str) -> None:
     """Replace the folder ``old`` by ``new`` where a text begins with it, as path or file URI."""
     if old == new or not database.exists():
         return
-    pairs = [(old, new), (Path(old).as_uri(), Path(new).as_uri())]
+    pairs = [(f"{old}/", f"{new}/"), (f"{Path(old).as_uri()}/", f"{Path(new).as_uri()}/")]
     db = sqlite3.connect(database)
     try:
         with db:
             for table, column in _text_columns(db):
-                for before, after in pairs:
-                    db.execute(
-                        f'UPDATE "{table}" SET "{column}" = ?1 || substr("{column}", ?2)'
-                        f' WHERE substr("{column}", 1, ?2) = ?3',
-                        (after + "/", len(before) + 2, before + "/"),
-                    )
+                db.executemany(
+                    f'UPDATE "{table}" SET "{column}" = ?2 || substr("{column}", length(?1) + 1)'
+                    f' WHERE substr("{column}", 1, length(?1)) = ?1',
+                    pairs,
+                )
     finally:
         db.close()
 

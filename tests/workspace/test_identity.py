@@ -65,8 +65,8 @@ def test_unknown_calls_are_501_and_named(workspace):
     client = workspace.sdk()
     with pytest.raises(NotImplemented, match="POST /api/2.1/clusters/create is not computed"):
         client.api_client.do("POST", "/api/2.1/clusters/create", body={})
-    with pytest.raises(NotImplemented, match="GET /api/2.0/pipelines"):
-        list(client.pipelines.list_pipelines())
+    with pytest.raises(NotImplemented, match="GET /api/2.0/dbfs/list"):
+        list(client.dbfs.list("/"))
 
 
 def test_a_body_that_is_no_json_is_400(workspace):
