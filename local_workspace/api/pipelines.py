@@ -69,10 +69,13 @@ def _opened(page_token: str | None, **types: type) -> dict:
         padded = page_token + "=" * (-len(page_token) % 4)
         values = json.loads(base64.urlsafe_b64decode(padded))
         found = {name: values[name] for name in types}
+        json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, KeyError, TypeError) as error:
         raise bad_request("page_token is none that was given out.") from error
-    if not all(isinstance(found[name], kind) for name, kind in types.items()):
-        raise bad_request("page_token is none that was given out.")
+    for name, kind in types.items():
+        value = found[name]
+        if not isinstance(value, kind) or (isinstance(value, int) and abs(value) >= 2**63):
+            raise bad_request("page_token is none that was given out.")
     return found
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import sqlite3
 import uuid
+from contextlib import nullcontext
 
 from ..clock import now_ms
 from ..errors import bad_request
@@ -43,21 +44,24 @@ class EventLog:
         level: str = "INFO",
         error: dict | None = None,
         origin: dict | None = None,
+        db: sqlite3.Connection | None = None,
     ) -> None:
         """Keep one event. ``details`` is stored under the name of the event type.
 
         ``error`` has the shape of ErrorDetail (exceptions with class_name, message, stack);
-        ``origin`` names what the event is about: dataset_name, flow_name.
+        ``origin`` names what the event is about: dataset_name, flow_name. ``db``: the
+        transaction that the event belongs to, if it is not one of its own.
         """
         body: dict = {"details": {event_type: details}, "origin": origin or {}}
         if error is not None:
             body["error"] = error
-        self._store.execute(
-            "INSERT INTO pipeline_events (id, pipeline_id, update_id, time_ms, level, event_type,"
-            " message, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            str(uuid.uuid4()), pipeline_id, update_id, now_ms(), level, event_type,
-            redacted(message), redacted(json.dumps(body)),
-        )  # fmt: skip
+        with nullcontext(db) if db is not None else self._store.transaction() as connection:
+            connection.execute(
+                "INSERT INTO pipeline_events (id, pipeline_id, update_id, time_ms, level,"
+                " event_type, message, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (str(uuid.uuid4()), pipeline_id, update_id, now_ms(), level, event_type,
+                 redacted(message), redacted(json.dumps(body))),
+            )  # fmt: skip
 
     def page(
         self,

@@ -61,7 +61,10 @@ def wheels(spec: dict) -> list[str]:
     environment = spec.get("environment") or {}
     if not isinstance(environment, dict):
         raise bad_request("environment must be an object.")
-    found += environment.get("dependencies") or []
+    dependencies = environment.get("dependencies") or []
+    if not isinstance(dependencies, list):
+        raise bad_request("environment.dependencies must be a list.")
+    found += dependencies
     for path in found:
         if not isinstance(path, str) or not path.endswith(".whl"):
             raise not_computed(f"A dependency that is no wheel: {str(path)[:200]}")
@@ -86,8 +89,8 @@ def _libraries(spec: dict) -> list[dict]:
 def _check_run_as(run_as: object, user_name: str) -> None:
     if not run_as:
         return
-    names = set(run_as.values()) if isinstance(run_as, dict) else set()
-    if names != {user_name}:
+    names = list(run_as.values()) if isinstance(run_as, dict) else []
+    if names != [user_name]:
         raise not_computed("run_as of a pipeline other than its creator")
 
 
@@ -97,6 +100,8 @@ def _text(spec: dict, name: str, required: bool = False) -> None:
         return
     if not isinstance(value, str) or not value.strip() or len(value) > 4096:
         raise bad_request(f"{name} must be a text that is not empty.")
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+        raise bad_request(f"{name} holds half of a character.")
 
 
 def default_schema(spec: dict) -> str:

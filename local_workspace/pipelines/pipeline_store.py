@@ -103,24 +103,34 @@ class PipelineStore:
 
     # -- updates -------------------------------------------------------------------------------
 
-    def start(self, pipeline_id: str, request: dict, cause: str, user_name: str) -> sqlite3.Row:
+    def start(
+        self,
+        db: sqlite3.Connection,
+        pipeline_id: str,
+        request: dict,
+        cause: str,
+        user_name: str,
+    ) -> sqlite3.Row:
         """Insert an update that waits. Raises ApiError 409 while another one is active."""
+        active = db.execute(
+            f"SELECT update_id FROM pipeline_updates WHERE pipeline_id = ? AND {_OPEN}",
+            (pipeline_id,),
+        ).fetchone()
+        if active is not None:
+            text = f"An active update {active['update_id']} already exists for this pipeline."
+            raise conflict(text, "RESOURCE_CONFLICT")
         update_id = str(uuid.uuid4())
-        try:
-            made = self._store.execute(
-                "INSERT INTO pipeline_updates (update_id, pipeline_id, config, request, cause,"
-                " user_name, state, created_ms) SELECT ?, pipeline_id, spec, ?, ?, ?, 'QUEUED', ?"
-                " FROM pipelines WHERE pipeline_id = ?",
-                update_id, json.dumps(request), cause, user_name, now_ms(), pipeline_id,
-            )  # fmt: skip
-        except sqlite3.IntegrityError as error:
-            active = self.active(pipeline_id)
-            name = active["update_id"] if active else "that has just ended"
-            text = f"An active update {name} already exists for pipeline {pipeline_id}."
-            raise conflict(text, "RESOURCE_CONFLICT") from error
-        if not made:
+        made = db.execute(
+            "INSERT INTO pipeline_updates (update_id, pipeline_id, config, request, cause,"
+            " user_name, state, created_ms) SELECT ?, pipeline_id, spec, ?, ?, ?, 'QUEUED', ?"
+            " FROM pipelines WHERE pipeline_id = ?",
+            (update_id, json.dumps(request), cause, user_name, now_ms(), pipeline_id),
+        )
+        if not made.rowcount:
             raise _unknown(pipeline_id)
-        return self.update(pipeline_id, update_id)
+        return db.execute(
+            "SELECT * FROM pipeline_updates WHERE update_id = ?", (update_id,)
+        ).fetchone()
 
     def update(self, pipeline_id: str, update_id: str) -> sqlite3.Row:
         row = self._store.row(
@@ -148,41 +158,40 @@ class PipelineStore:
     def unfinished(self) -> list[sqlite3.Row]:
         return self._store.rows(f"SELECT * FROM pipeline_updates WHERE {_OPEN} ORDER BY number")
 
-    def take(self, update_id: str) -> bool:
+    # The changes of state below belong in one transaction with the event that tells of them.
+
+    @staticmethod
+    def take(db: sqlite3.Connection, update_id: str) -> bool:
         """Move an update from waiting to begun. False when it was cancelled meanwhile."""
-        return bool(
-            self._store.execute(
-                "UPDATE pipeline_updates SET state = 'CREATED', started_ms = ?"
-                " WHERE update_id = ? AND state = 'QUEUED'",
-                now_ms(),
-                update_id,
-            )  # fmt: skip
+        changed = db.execute(
+            "UPDATE pipeline_updates SET state = 'CREATED', started_ms = ?"
+            " WHERE update_id = ? AND state = 'QUEUED'",
+            (now_ms(), update_id),
         )
+        return bool(changed.rowcount)
 
-    def progress(self, update_id: str, state: str) -> bool:
+    @staticmethod
+    def progress(db: sqlite3.Connection, update_id: str, state: str) -> bool:
         """Move a running update on. False when it is being stopped or has ended."""
-        return bool(
-            self._store.execute(
-                f"UPDATE pipeline_updates SET state = ? WHERE update_id = ? AND {_OPEN}"
-                " AND state <> 'STOPPING'",
-                state,
-                update_id,
-            )  # fmt: skip
+        changed = db.execute(
+            f"UPDATE pipeline_updates SET state = ? WHERE update_id = ? AND {_OPEN}"
+            " AND state <> 'STOPPING'",
+            (state, update_id),
         )
+        return bool(changed.rowcount)
 
-    def end(self, update_id: str, state: str, message: str, waiting: bool = False) -> bool:
+    @staticmethod
+    def end(
+        db: sqlite3.Connection, update_id: str, state: str, message: str, waiting: bool = False
+    ) -> bool:
         """End an update, if ``waiting`` only one that has not begun. False when nothing ended."""
         condition = "state = 'QUEUED'" if waiting else _OPEN
-        return bool(
-            self._store.execute(
-                "UPDATE pipeline_updates SET state = ?, message = ?, ended_ms = ?"
-                f" WHERE update_id = ? AND {condition}",
-                state,
-                message,
-                now_ms(),
-                update_id,
-            )  # fmt: skip
+        changed = db.execute(
+            "UPDATE pipeline_updates SET state = ?, message = ?, ended_ms = ?"
+            f" WHERE update_id = ? AND {condition}",
+            (state, message, now_ms(), update_id),
         )
+        return bool(changed.rowcount)
 
 
 def _unknown(pipeline_id: str) -> Exception:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ..errors import ApiError
 from ..runs.task_inputs import local_file, task_values
 from ..runs.task_process import (
     TaskOutcome,
@@ -42,9 +43,7 @@ class UpdateProcess:
         config = json.loads(update["config"])
         request = json.loads(update["request"])
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        locate = partial(local_file, services)
-        wheel_folders = unpack_wheels(wheels(config), folder, locate)
+        wheel_folders = unpack_wheels(wheels(config), folder, partial(local_file, services))
         root = config.get("root_path")
         spec = {
             "pipeline_id": update["pipeline_id"],
@@ -52,8 +51,8 @@ class UpdateProcess:
             "catalog": config.get("catalog") or services.engine.catalog.default,
             "schema": default_schema(config),
             "configuration": config.get("configuration") or {},
-            "sources": _source_files(config, wheel_folders, locate),
-            "root": str(locate(root)) if root else None,
+            "sources": _source_files(services, config, wheel_folders),
+            "root": str(_place(services, root, wheel_folders)) if root else None,
             "tables_root": str(settings.tables),
             "volumes_root": str(settings.volumes),
             "scratch": str(folder / "scratch"),
@@ -86,7 +85,6 @@ class UpdateProcess:
             os.write(self._pipe, _END)
             self._reader.join(30)
             os.close(self._pipe)
-            clear(self._folder)
 
     def stop(self, reason: str, grace: float) -> None:
         """SIGTERM, then SIGKILL to the whole group. The first reason is kept."""
@@ -118,35 +116,35 @@ def clear(folder: Path) -> None:
     (folder / "messages").unlink(missing_ok=True)
 
 
-def _source_files(
-    config: dict, wheel_folders: list[str], locate: Callable[[str], Path]
-) -> list[dict]:
+def _source_files(services, config: dict, wheel_folders: list[str]) -> list[dict]:
     """The source files as {path: as the spec names it, place: on disk}, globs in name order."""
     found: dict[str, str] = {}
     for kind, path in sources(config):
-        recursive = kind == "glob" and path.endswith("/**")
-        place = _place(path.removesuffix("/**") if recursive else path, wheel_folders, locate)
-        if recursive:
-            if not place.is_dir():
-                raise TaskStartError("RESOURCE_NOT_FOUND", f"The folder {path} does not exist.")
+        base = path.removesuffix("/**") if kind == "glob" else path
+        place = _place(services, base, wheel_folders)
+        if base != path and place.is_dir():
             for entry in sorted(place.rglob("*")):
                 if entry.suffix in _SOURCES and "__pycache__" not in entry.parts:
-                    shown = f"{path.removesuffix('/**')}/{entry.relative_to(place)}"
-                    found.setdefault(shown, str(entry))
-            continue
-        if not place.is_file() or place.suffix not in _SOURCES:
-            text = f"{path} is no Python file of this workspace; notebooks are not computed here."
+                    found.setdefault(f"{base}/{entry.relative_to(place)}", str(entry))
+        elif base == path and place.is_file() and place.suffix in _SOURCES:
+            found.setdefault(path, str(place))
+        else:
+            text = f"{path} names no source file here; notebooks are not computed."
             raise TaskStartError("RESOURCE_NOT_FOUND", text)
-        found.setdefault(path, str(place))
     if not found:
         raise TaskStartError("RESOURCE_NOT_FOUND", "The libraries name no source file.")
     return [{"path": path, "place": place} for path, place in found.items()]
 
 
-def _place(path: str, wheel_folders: list[str], locate: Callable[[str], Path]) -> Path:
+def _place(services, path: str, wheel_folders: list[str]) -> Path:
     """A relative path lies in one of the wheels; others are looked up in the workspace."""
-    if path.startswith(("/", "dbfs:")):
-        return locate(path)
+    if path.startswith("/Volumes/"):
+        try:
+            return services.volumes.locate(path)[0]
+        except ApiError as error:
+            raise TaskStartError("RESOURCE_NOT_FOUND", error.message) from error
+    if path.startswith("/"):
+        return local_file(services, path)
     for folder in wheel_folders:
         place = Path(folder, path)
         if place.exists() and place.resolve().is_relative_to(Path(folder).resolve()):

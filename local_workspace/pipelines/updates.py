@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import sqlite3
@@ -11,10 +10,12 @@ from pathlib import Path
 
 from ..access.principals import USER
 from ..clock import now_ms
+from ..engine.interface import EngineUnavailable
 from ..errors import bad_request
 from ..runs.task_process import TaskOutcome, TaskStartError
 from . import managed_tables
 from .event_log import EventLog
+from .journal import Journal
 from .pipeline_spec import check_spec
 from .pipeline_store import FINAL, PipelineStore
 from .update_process import UpdateProcess, clear
@@ -36,6 +37,7 @@ class Pipelines:
         self._settings = services.settings
         self.store = PipelineStore(services.store)
         self.events = EventLog(services.store)
+        self._journal = Journal(services.store, self.store, self.events)
         self._slots = threading.Semaphore(self._settings.update_slots)
         self._lock = threading.Lock()
         self._processes: dict[str, UpdateProcess] = {}
@@ -54,7 +56,9 @@ class Pipelines:
             else:
                 clear(self._folder(update))
                 asked = update["state"] == "STOPPING"
-                self._end(update, *(("CANCELED", CANCELED) if asked else ("FAILED", STOPPED)))
+                self._journal.end(
+                    update, *(("CANCELED", CANCELED) if asked else ("FAILED", STOPPED))
+                )
 
     # -- definitions ---------------------------------------------------------------------------
 
@@ -63,7 +67,7 @@ class Pipelines:
         spec = check_spec(body, user_name)
         duplicates = bool(body.get("allow_duplicate_names"))
         row = self.store.create(spec, body.get("run_as"), user_name, duplicates)
-        self._user_action(row["pipeline_id"], None, "CREATE", user_name)
+        self._journal.user_action(row["pipeline_id"], None, "CREATE", user_name)
         return row["pipeline_id"]
 
     def edit(self, pipeline_id: str, body: dict, user_name: str) -> None:
@@ -75,7 +79,7 @@ class Pipelines:
             raise bad_request("expected_last_modified must be a time in milliseconds.")
         duplicates = bool(body.get("allow_duplicate_names"))
         self.store.replace(pipeline_id, spec, body.get("run_as"), expected, duplicates)
-        self._user_action(pipeline_id, None, "EDIT", user_name)
+        self._journal.user_action(pipeline_id, None, "EDIT", user_name)
 
     def delete(self, pipeline_id: str, cascade: bool = True) -> None:
         """Stop and forget a pipeline, and drop its tables unless ``cascade`` is false."""
@@ -112,14 +116,7 @@ class Pipelines:
             "full_refresh_selection": full_refresh_selection or [],
             "validate_only": validate_only,
         }
-        update = self.store.start(pipeline_id, request, cause, user_name)
-        self._user_action(pipeline_id, update["update_id"], "START", user_name)
-        self.events.add(
-            pipeline_id, update["update_id"], "create_update",
-            f"Update {update['update_id'][:6]} started by {cause}.",
-            {"cause": cause, "config": json.loads(update["config"]), "user_name": user_name}
-            | request,
-        )  # fmt: skip
+        update = self._journal.start(pipeline_id, request, cause, user_name)
         self._start(update)
         return update["update_id"]
 
@@ -133,10 +130,10 @@ class Pipelines:
         update = self.store.active(pipeline_id)
         if update is None or update["state"] == "STOPPING":
             return
-        self._user_action(pipeline_id, update["update_id"], "STOP", user_name)
-        if self._end(update, "CANCELED", CANCELED, waiting=True):
+        self._journal.user_action(pipeline_id, update["update_id"], "STOP", user_name)
+        if self._journal.end(update, "CANCELED", CANCELED, waiting=True):
             return
-        self._progress(update, "STOPPING")
+        self._journal.progress(update, "STOPPING")
         with self._lock:
             process = self._processes.get(update["update_id"])
         if process is not None:
@@ -177,33 +174,34 @@ class Pipelines:
     def _drive(self, update: sqlite3.Row) -> None:
         try:
             with self._slots:
-                if not self._stopping and self.store.take(update["update_id"]):
+                if not self._stopping and self._journal.take(update):
                     self._run(update)
         except Exception:
             log.exception("update %s failed in the workspace itself", update["update_id"])
-            self._end(update, "FAILED", "The workspace could not carry out the update.")
+            self._journal.end(update, "FAILED", "The workspace could not carry out the update.")
         finally:
             with self._lock:
                 self._threads.pop(update["update_id"], None)
 
     def _run(self, update: sqlite3.Row) -> None:
         began = now_ms()
-        self._announce(update, "CREATED")
-        self._progress(update, "WAITING_FOR_RESOURCES")
+        self._journal.progress(update, "WAITING_FOR_RESOURCES")
         identity = self._services.identity
         token_id, token = identity.create_token(f"{TOKEN_COMMENT} {update['update_id']}")
         verdict: dict = {}
         try:
+            self._services.engine.process.wait_up()
             outcome = self._watch(update, token, verdict)
-        except TaskStartError as error:
-            self._end(update, "FAILED", str(error))
+        except (TaskStartError, EngineUnavailable) as error:
+            self._journal.end(update, "FAILED", str(error))
             return
         finally:
             identity.revoke(token_id)
+            clear(self._folder(update))
             self._services.meter.record(
                 "DLT", began, now_ms(),
                 {"dlt_pipeline_id": update["pipeline_id"], "dlt_update_id": update["update_id"]},
-                update["user_name"],
+                self.store.pipeline(update["pipeline_id"])["creator"],
             )  # fmt: skip
             self._forget_old_folders(update["pipeline_id"])
         self._conclude(update, outcome, verdict)
@@ -216,7 +214,7 @@ class Pipelines:
                 if message["state"] in FINAL:
                     verdict.update(message)
                 else:
-                    self._progress(update, message["state"])
+                    self._journal.progress(update, message["state"])
             else:
                 self.events.add(update["pipeline_id"], update["update_id"], **message)
 
@@ -239,51 +237,14 @@ class Pipelines:
 
     def _conclude(self, update: sqlite3.Row, outcome: TaskOutcome, verdict: dict) -> None:
         if outcome.ended_by == "STOPPED":
-            self._end(update, "FAILED", STOPPED)
+            self._journal.end(update, "FAILED", STOPPED)
         elif outcome.ended_by == "CANCELED" and verdict.get("state") != "COMPLETED":
-            self._end(update, "CANCELED", CANCELED)
+            self._journal.end(update, "CANCELED", CANCELED)
         elif verdict:
-            self._end(update, verdict["state"], verdict["message"], verdict.get("error"))
+            self._journal.end(update, verdict["state"], verdict["message"], verdict.get("error"))
         else:
             text = outcome.error or "The process of the update ended without a result."
-            self._end(update, "FAILED", f"The update's process failed. {text}"[:4000])
-
-    def _end(
-        self,
-        update: sqlite3.Row,
-        state: str,
-        message: str,
-        error: dict | None = None,
-        waiting: bool = False,
-    ) -> bool:
-        if not self.store.end(update["update_id"], state, message, waiting):
-            return False
-        if state == "FAILED" and error is None:
-            error = {"fatal": True, "exceptions": [{"class_name": "UpdateFailed",
-                                                    "message": message}]}  # fmt: skip
-        self._announce(update, state, message, error)
-        return True
-
-    def _progress(self, update: sqlite3.Row, state: str) -> None:
-        if self.store.progress(update["update_id"], state):
-            self._announce(update, state)
-
-    def _announce(
-        self, update: sqlite3.Row, state: str, message: str = "", error: dict | None = None
-    ) -> None:
-        text = f"Update {update['update_id'][:6]} is {state}." + (f" {message}" if message else "")
-        self.events.add(
-            update["pipeline_id"], update["update_id"], "update_progress", text, {"state": state},
-            "ERROR" if state == "FAILED" else "INFO", error,
-        )  # fmt: skip
-
-    def _user_action(
-        self, pipeline_id: str, update_id: str | None, action: str, user_name: str
-    ) -> None:
-        self.events.add(
-            pipeline_id, update_id, "user_action", f"User {user_name}: {action} of the pipeline.",
-            {"action": action, "user_name": user_name},
-        )  # fmt: skip
+            self._journal.end(update, "FAILED", f"The update's process failed. {text}"[:4000])
 
     def _folder(self, update: sqlite3.Row) -> Path:
         return self._settings.pipelines / update["pipeline_id"] / update["update_id"]
@@ -291,6 +252,6 @@ class Pipelines:
     def _forget_old_folders(self, pipeline_id: str) -> None:
         """Keep the logs of the latest updates only."""
         kept = {row["update_id"] for row in self.store.updates(pipeline_id, None, KEPT_FOLDERS)}
-        for folder in (self._settings.pipelines / pipeline_id).iterdir():
+        for folder in (self._settings.pipelines / pipeline_id).glob("*"):
             if folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -14,6 +14,30 @@ def run_update(client, pipeline_id: str, seconds: float = 60, **request) -> str:
     return update_id
 
 
+def errors(client, pipeline_id: str, update_id: str) -> dict[str, str]:
+    """{flow, or '' for the update itself: error text} of an update's error events."""
+    return {
+        event["origin"].get("flow_name", ""): event["error"]["exceptions"][0]["message"]
+        for event in events(client, pipeline_id, update_id)
+        if event["level"] == "ERROR"
+    }
+
+
+def complete_update(client, pipeline_id: str, seconds: float = 60, **request) -> str:
+    """Start an update that is to succeed. Returns its id."""
+    update_id = run_update(client, pipeline_id, seconds, **request)
+    state = state_of(client, pipeline_id, update_id)
+    assert state == "COMPLETED", (state, errors(client, pipeline_id, update_id))
+    return update_id
+
+
+def fail_update(client, pipeline_id: str, seconds: float = 60, **request) -> str:
+    """Start an update that is to fail. Returns its id."""
+    update_id = run_update(client, pipeline_id, seconds, **request)
+    assert state_of(client, pipeline_id, update_id) == "FAILED"
+    return update_id
+
+
 def state_of(client, pipeline_id: str, update_id: str) -> str:
     return client.pipelines.get_update(pipeline_id, update_id).update.state.value
 

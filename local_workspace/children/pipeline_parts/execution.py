@@ -95,10 +95,13 @@ class Execution(Evaluator):
         self.session.view(dataset.name, quality.kept_rows(frame, expectations))
 
     def stream(self, source):
-        table = self._tables[self._flow.dataset.key]
-        taken = table.taken(self._flow.name, source.name)
-        files = self._flow.files.setdefault(source.name, source.new_files(taken))
-        return source.frame(self.session, files)
+        """A batch of the files that the flow has not read yet, the same wherever it asks."""
+        flow = self._flow
+        if source.listing not in flow.listings:
+            taken = self._tables[flow.dataset.key].taken(flow.name, source.name)
+            files = flow.listings[source.listing] = source.new_files(taken)
+            flow.files[source.name] = sorted({*flow.files.get(source.name, ()), *files})
+        return source.frame(self.session, flow.listings[source.listing])
 
 
 class _FlowRun:
@@ -108,6 +111,7 @@ class _FlowRun:
         self.dataset = dataset
         self.name = name
         self.views = set()
+        self.listings = {}
         self.files = {}
         self.dropped = 0
         self.metrics = []

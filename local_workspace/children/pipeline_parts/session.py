@@ -5,6 +5,7 @@ so that the table can be made known to the session. The session's own catalog is
 """
 
 import os
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -103,7 +104,11 @@ class Session:
 
     def close(self):
         """Give the session back; the engine stops what it still runs."""
-        self.spark.client.release_session()
+        try:
+            self.spark.client.release_session()
+        except Exception as error:
+            # An engine that has ended holds nothing; why the update failed is told elsewhere.
+            print(f"the session was not given back: {error}", file=sys.stderr)
         self.spark.client.close()
 
     def _know_schema(self, place, folder):

@@ -27,6 +27,8 @@ class Source:
 
     def __init__(self, name, place, format, schema, options, recursive, pattern):
         self.name = name
+        # Two readings of one folder may look for different files in it.
+        self.listing = (name, pattern, recursive)
         self.format = format
         self.schema = schema
         self._place = place

@@ -1,0 +1,499 @@
+"""Pipelines on the embedded workspace: the graph, the tables, the events. Real runs only."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import threading
+
+import pytest
+from databricks.sdk.service.pipelines import FileLibrary, PathPattern, PipelineLibrary
+from deltalake import DeltaTable
+from pipeline_runs import complete_update, errors, events, fail_update, finished, progress
+
+ROOT = "/Volumes/main/landing/finance_exports/pipelines"
+_numbers = itertools.count()
+HEAD = """
+from pyspark import pipelines as dp
+from pyspark.sql import SparkSession, functions as F
+spark = SparkSession.active()
+"""
+
+
+@pytest.fixture(scope="module")
+def client(workspace):
+    return workspace.sdk()
+
+
+@pytest.fixture
+def make(client, workspace):
+    """make(source, ...) -> a pipeline of these source texts; forgotten after the test."""
+    made = []
+    folder = f"{ROOT}/{next(_numbers)}"
+
+    def pipeline(*sources: str, **spec):
+        for number, source in enumerate(sources):
+            path = f"{folder}/src/{number}.py"
+            client.files.upload(path, io.BytesIO((HEAD + source).encode()), overwrite=True)
+        spec.setdefault(
+            "libraries", [PipelineLibrary(glob=PathPattern(include=f"{folder}/src/**"))]
+        )
+        made.append(
+            client.pipelines.create(
+                name=f"{folder}-{len(made)}", catalog="main", schema="pipes", **spec
+            ).pipeline_id
+        )
+        return made[-1]
+
+    pipeline.folder = folder
+    (workspace.data / "tables/main/pipes").mkdir(exist_ok=True)
+    yield pipeline
+    left = {pipeline.pipeline_id for pipeline in client.pipelines.list_pipelines()}
+    for pipeline_id in left.intersection(made):
+        client.pipelines.delete(pipeline_id)
+
+
+def rows(client, text):
+    answer = client.statement_execution.execute_statement(text, "local")
+    assert answer.result is not None, answer.status
+    return answer.result.data_array or []
+
+
+def put(client, folder, name, *records):
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    client.files.upload(f"{folder}/in/{name}", io.BytesIO(text.encode()), overwrite=True)
+
+
+STREAM = """
+@dp.table(name="raw")
+def raw():
+    return spark.readStream.schema("id BIGINT, vendor STRING").json("{folder}/in")
+"""
+
+
+def test_datasets_are_found_and_run_inputs_first(client, make):
+    """All three ways to read, a view between tables, files in an order that does not help."""
+    pipeline = make(
+        """
+@dp.materialized_view
+def last():
+    return spark.sql("SELECT sum(n) AS total FROM main.pipes.middle JOIN `other` USING (n)")
+@dp.temporary_view
+def view():
+    return spark.table("pipes.first").where("n > 1")
+""",
+        """
+@dp.materialized_view(name="pipes.middle")
+def whatever():
+    return spark.read.table("view").select("n")
+@dp.materialized_view
+def other():
+    return spark.read.table("first")
+@dp.table
+def first():
+    return spark.range(5).withColumnRenamed("id", "n")
+""",
+    )
+    update = complete_update(client, pipeline)
+    assert rows(client, "SELECT total FROM main.pipes.last") == [["9"]]
+    flows = list(progress(client, pipeline, update).items())
+    assert all(told == ["QUEUED", "STARTING", "RUNNING", "COMPLETED"] for _, told in flows)
+    defined = {
+        event["origin"]["dataset_name"]: event["details"]["flow_definition"]
+        for event in events(client, pipeline, update, "flow_definition")
+    }
+    read = {name: {i["name"] for i in one["input_datasets"]} for name, one in defined.items()}
+    assert read == {
+        "main.pipes.last": {"main.pipes.middle", "main.pipes.other"},
+        "view": {"main.pipes.first"},
+        "main.pipes.middle": {"view"},
+        "main.pipes.other": {"main.pipes.first"},
+        "main.pipes.first": set(),
+    }
+    states = [
+        event["details"]["update_progress"]["state"]
+        for event in events(client, pipeline, update, "update_progress")
+    ]
+    assert states == ["CREATED", "WAITING_FOR_RESOURCES", "INITIALIZING", "SETTING_UP_TABLES",
+                      "RUNNING", "COMPLETED"]  # fmt: skip
+
+
+def test_a_stream_of_files_reads_each_file_once(client, make, workspace):
+    pipeline = make(STREAM.format(folder=make.folder))
+    put(client, make.folder, "a.json", {"id": 1, "vendor": "A"}, {"id": 2, "vendor": "B"})
+    put(client, make.folder, "_hidden.json", {"id": 99, "vendor": "Z"})
+    first = complete_update(client, pipeline)
+    assert finished(client, pipeline, first)["main.pipes.raw"] == {
+        "status": "COMPLETED", "metrics": {"num_output_rows": 2},
+    }  # fmt: skip
+    table = workspace.data / "tables/main/pipes/raw"
+    version = DeltaTable(str(table)).version()
+    nothing = complete_update(client, pipeline)
+    assert finished(client, pipeline, nothing)["main.pipes.raw"]["metrics"] == {
+        "num_output_rows": 0
+    }
+    assert DeltaTable(str(table)).version() == version
+    put(client, make.folder, "b.json", {"id": 3, "vendor": "A"})
+    complete_update(client, pipeline)
+    assert rows(client, "SELECT id FROM main.pipes.raw ORDER BY id") == [["1"], ["2"], ["3"]]
+    update = complete_update(client, pipeline, full_refresh_selection=["pipes.raw"])
+    assert finished(client, pipeline, update)["main.pipes.raw"]["metrics"] == {"num_output_rows": 3}
+    assert rows(client, "SELECT count(*) FROM main.pipes.raw") == [["3"]]
+
+
+def test_several_flows_append_to_one_table(client, make):
+    """Each flow has its own memory of files, and one more flow reads all of them."""
+    source = """
+dp.create_streaming_table("joined")
+@dp.append_flow(target="joined", name="evens")
+def evens():
+    return spark.read.table("raw").where("id % 2 = 0")
+@dp.append_flow(target="joined", name="odds")
+def odds():
+    return spark.read.table("raw").where("id % 2 = 1")
+@dp.temporary_view
+def raw():
+    return spark.readStream.schema("id BIGINT").json("{folder}/in")
+"""
+    pipeline = make(source.format(folder=make.folder))
+    for turn in range(2):
+        put(client, make.folder, f"{turn}.json", *({"id": turn * 10 + n} for n in range(5)))
+        update = complete_update(client, pipeline)
+    assert rows(client, "SELECT count(*), count(DISTINCT id) FROM main.pipes.joined") == [
+        ["10", "10"]
+    ]
+    assert set(progress(client, pipeline, update)) == {"evens", "odds"}
+
+
+def test_auto_loader_is_read_with_its_options(client, make):
+    source = """
+@dp.table
+def loaded():
+    reader = spark.readStream.format("cloudFiles").option("cloudFiles.format", "csv")
+    reader = reader.option("cloudFiles.schemaLocation", "/Volumes/x").option("header", True)
+    return reader.option("pathGlobFilter", "*.csv").schema("a INT, b STRING").load("{folder}/in")
+"""
+    pipeline = make(source.format(folder=make.folder))
+    for name, text in (("deep/x.csv", "a,b\n1,x\n2,y\n"), ("note.txt", "no table")):
+        client.files.upload(f"{make.folder}/in/{name}", io.BytesIO(text.encode()))
+    complete_update(client, pipeline)
+    assert rows(client, "SELECT a, b FROM main.pipes.loaded ORDER BY a") == [
+        ["1", "x"], ["2", "y"],
+    ]  # fmt: skip
+
+
+def test_expectations_warn_drop_and_fail(client, make):
+    source = """
+@dp.temporary_view
+@dp.expect_all({"small": "n < 3", "even": "n % 2 = 0"})
+def numbers():
+    return spark.range(5).selectExpr("id AS n", "nullif(id, 4) AS maybe")
+@dp.materialized_view
+@dp.expect_or_drop("known", "maybe IS NOT NULL")
+@dp.expect("compared", "maybe >= 1")
+def good():
+    return spark.read.table("numbers")
+@dp.materialized_view
+def also():
+    return spark.read.table("numbers")
+@dp.materialized_view
+@dp.expect_all_or_fail({"positive": "n > 0", "there": "n is not null"})
+def strict():
+    return spark.read.table("good")
+@dp.materialized_view
+def after():
+    return spark.read.table("strict")
+"""
+    pipeline = make(source)
+    update = fail_update(client, pipeline)
+    done = finished(client, pipeline, update)
+    quality = {
+        (one["dataset"], one["name"]): (one["passed_records"], one["failed_records"])
+        for flow in done.values()
+        for one in flow.get("data_quality", {}).get("expectations", ())
+    }
+    # A condition that is null is missed; a view is counted once, whoever reads it.
+    assert quality == {
+        ("numbers", "small"): (3, 2), ("numbers", "even"): (3, 2),
+        ("main.pipes.good", "known"): (4, 1), ("main.pipes.good", "compared"): (3, 2),
+    }  # fmt: skip
+    assert done["main.pipes.good"]["data_quality"]["dropped_records"] == 1
+    assert done["main.pipes.good"]["metrics"] == {"num_output_rows": 4}
+    assert done["main.pipes.strict"]["status"] == "FAILED"
+    assert done["main.pipes.after"]["status"] == "SKIPPED"
+    told = errors(client, pipeline, update)["main.pipes.strict"]
+    assert "'positive' (1 rows)" in told and "there" not in told
+    tables = rows(client, "SHOW TABLES IN main.pipes")
+    assert "strict" not in str(tables) and "good" in str(tables)
+
+
+def test_one_failure_ends_its_branch_only(client, make):
+    source = """
+@dp.materialized_view
+def source():
+    return spark.range(3)
+@dp.materialized_view
+def broken():
+    return spark.read.table("source").selectExpr("cast(concat('x', id) AS int) AS x", "id")
+@dp.temporary_view
+def between():
+    return spark.read.table("broken")
+@dp.materialized_view
+def below():
+    return spark.read.table("between").select("id")
+@dp.materialized_view
+def beside():
+    return spark.read.table("source")
+"""
+    pipeline = make(source)
+    update = fail_update(client, pipeline)
+    last = {name: one["status"] for name, one in finished(client, pipeline, update).items()}
+    assert last == {
+        "main.pipes.source": "COMPLETED", "main.pipes.broken": "FAILED",
+        "main.pipes.below": "SKIPPED", "main.pipes.beside": "COMPLETED",
+    }  # fmt: skip
+    view = client.pipelines.get(pipeline)
+    assert view.health.value == "UNHEALTHY" and "main.pipes.broken" in view.cause
+    assert rows(client, "SELECT count(*) FROM main.pipes.beside") == [["3"]]
+
+
+@pytest.mark.parametrize(
+    ("source", "blamed", "text"),
+    [
+        ('@dp.materialized_view\ndef a():\n    return spark.read.table("b")\n'
+         '@dp.materialized_view\ndef b():\n    return spark.sql("select * from a")\n',
+         {"main.pipes.a", "main.pipes.b"}, "GRAPH_CYCLE_DETECTED"),
+        ('@dp.materialized_view\ndef a():\n    return spark.read.table("nowhere.at_all")\n'
+         '@dp.materialized_view\ndef b():\n    return spark.read.table("a")\n',
+         {"main.pipes.a"}, "main.nowhere.at_all"),
+        ('@dp.materialized_view\ndef a():\n    return spark.sql("select * from gone_table")\n',
+         {"main.pipes.a"}, "gone_table"),
+        ('@dp.materialized_view\ndef a():\n    return spark.range(1).select("no_such_column")\n',
+         {"main.pipes.a"}, "no_such_column"),
+        ('@dp.table\ndef a():\n    return spark.readStream.table("other")\n',
+         {"main.pipes.a"}, "NOT_IMPLEMENTED"),
+        ('@dp.table\ndef a():\n    return spark.readStream.format("kafka").load("x")\n',
+         {"main.pipes.a"}, "kafka"),
+        ('dp.create_streaming_table("a")\n@dp.append_flow(target="a", name="f")\n'
+         "def f():\n    return spark.range(1)\n", {"main.pipes.a"}, "reads no stream"),
+        ("@dp.materialized_view\ndef a():\n    return 7\n", {"main.pipes.a"}, "returns int"),
+        ('@dp.materialized_view\ndef a():\n    spark.range(1).write.save("/tmp/x")\n',
+         {"main.pipes.a"}, "only reads"),
+        ('@dp.materialized_view\ndef a():\n    return spark.sql("DROP TABLE x")\n',
+         {"main.pipes.a"}, "DROP"),
+        ('@dp.materialized_view(schema="id STRING")\ndef a():\n    return spark.range(1)\n',
+         {"main.pipes.a"}, "The columns of the flow"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_resolved_is_named_and_nothing_is_written(
+    client, make, workspace, source, blamed, text
+):
+    pipeline = make(source)
+    update = fail_update(client, pipeline)
+    found = errors(client, pipeline, update)
+    assert set(found) == blamed | {""}
+    assert all(text in found[name] for name in blamed)
+    assert text in found[""]
+    assert not (workspace.data / "tables/main/pipes/a").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("this is no python", "invalid syntax"),
+        ("raise ValueError('from the file')", "from the file"),
+        ("x = 1", "define no dataset"),
+        ("@dp.materialized_view\ndef a():\n    return spark.range(1)\n" * 2, "defined twice"),
+        ('@dp.append_flow(target="no", name="f")\ndef f():\n    return 1\n', "no target no"),
+        ('dp.create_sink("s", "kafka", {})', "create_sink"),
+        ('@dp.materialized_view(format="parquet")\ndef a():\n    return 1\n', "format parquet"),
+        ('@dp.materialized_view(table_properties={"delta.appendOnly": "true"})\n'
+         "def a():\n    return 1\n", "delta.appendOnly"),
+        ('spark.conf.set("a", "b")', "RuntimeConf.set"),
+        ('spark.read.table("x")', "query functions"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_file_is_told(client, make, source, text):
+    pipeline = make(source)
+    update = fail_update(client, pipeline)
+    event = events(client, pipeline, update, "update_progress")[-1]
+    assert text in event["message"] and text in event["error"]["exceptions"][0]["message"]
+    assert event["level"] == "ERROR"
+
+
+def test_validation_writes_nothing(client, make, workspace):
+    pipeline = make(STREAM.format(folder=make.folder))
+    put(client, make.folder, "a.json", {"id": 1})
+    update = complete_update(client, pipeline, validate_only=True)
+    assert client.pipelines.get_update(pipeline, update).update.validate_only is True
+    assert not (workspace.data / "tables/main/pipes/raw").exists()
+    assert progress(client, pipeline, update) == {}
+
+
+def test_a_selection_refreshes_only_its_tables(client, make):
+    source = """
+@dp.materialized_view
+def one():
+    return spark.range(1)
+@dp.materialized_view
+def two():
+    return spark.read.table("one")
+"""
+    pipeline = make(source)
+    missing = fail_update(client, pipeline, refresh_selection=["two"])
+    assert "main.pipes.one has not been made" in errors(client, pipeline, missing)["main.pipes.two"]
+    complete_update(client, pipeline)
+    update = complete_update(client, pipeline, refresh_selection=["main.pipes.two"])
+    assert progress(client, pipeline, update) == {
+        "main.pipes.one": ["EXCLUDED"],
+        "main.pipes.two": ["QUEUED", "STARTING", "RUNNING", "COMPLETED"],
+    }
+    wrong = fail_update(client, pipeline, refresh_selection=["three"])
+    assert "three" in errors(client, pipeline, wrong)[""]
+
+
+def test_a_table_of_somebody_else_is_not_touched(client, make):
+    rows(client, "CREATE TABLE main.pipes.theirs AS SELECT 42 AS n")
+    source = "@dp.materialized_view\ndef theirs():\n    return spark.range(1)\n"
+    pipeline = make(source)
+    update = fail_update(client, pipeline)
+    assert "not managed by this pipeline" in errors(client, pipeline, update)["main.pipes.theirs"]
+    second = make(source.replace("theirs", "ours"))
+    complete_update(client, second)
+    third = make(source.replace("theirs", "ours"))
+    update = fail_update(client, third)
+    client.pipelines.delete(third)
+    assert rows(client, "SELECT n FROM main.pipes.theirs") == [["42"]]
+    assert rows(client, "SELECT count(*) FROM main.pipes.ours") == [["1"]]
+    rows(client, "DROP TABLE main.pipes.theirs")
+
+
+def test_deleting_a_pipeline_drops_its_tables_unless_told_otherwise(client, make):
+    source = "@dp.materialized_view\ndef {}():\n    return spark.range(2)\n"
+    for name, cascade in (("kept", False), ("dropped", True)):
+        pipeline = make(source.format(name))
+        complete_update(client, pipeline)
+        client.pipelines.delete(pipeline, cascade=cascade)
+    assert rows(client, "SELECT count(*) FROM main.pipes.kept") == [["2"]]
+    gone = client.statement_execution.execute_statement("TABLE main.pipes.dropped", "local")
+    assert "TABLE_OR_VIEW_NOT_FOUND" in gone.status.error.message
+    rows(client, "DROP TABLE main.pipes.kept")
+
+
+def test_a_change_of_columns(client, make):
+    """A materialized view takes them at once, a streaming table with a full refresh."""
+    source = STREAM + "@dp.materialized_view\ndef view():\n    return spark.read.table('raw')\n"
+    pipeline = make(source.format(folder=make.folder))
+    put(client, make.folder, "a.json", {"id": 1, "vendor": "A", "amount": 2})
+    complete_update(client, pipeline)
+    changed = HEAD + source.replace("vendor STRING", "amount INT").format(folder=make.folder)
+    path = f"{make.folder}/src/0.py"
+    client.files.upload(path, io.BytesIO(changed.encode()), overwrite=True)
+    update = fail_update(client, pipeline)
+    last = {name: one["status"] for name, one in finished(client, pipeline, update).items()}
+    assert last == {"main.pipes.raw": "FAILED", "main.pipes.view": "SKIPPED"}
+    assert "full refresh" in errors(client, pipeline, update)["main.pipes.raw"]
+    assert rows(client, "SELECT vendor FROM main.pipes.raw") == [["A"]]
+    update = complete_update(client, pipeline, full_refresh=True)
+    assert rows(client, "SELECT id, amount FROM main.pipes.view") == [["1", "2"]]
+
+
+def test_readers_never_see_an_empty_view(client, make, workspace):
+    source = "@dp.materialized_view\ndef busy():\n    return spark.range({})\n"
+    pipeline = make(source.format(50_000))
+    complete_update(client, pipeline)
+    seen, ended = set(), threading.Event()
+
+    def look():
+        reader = workspace.sdk()
+        while not ended.is_set():
+            seen.add(rows(reader, "SELECT count(*) FROM main.pipes.busy")[0][0])
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for size in (60_000, 70_000, 80_000):
+            text = HEAD + source.format(size)
+            path = f"{make.folder}/src/0.py"
+            client.files.upload(path, io.BytesIO(text.encode()), overwrite=True)
+            complete_update(client, pipeline)
+    finally:
+        ended.set()
+        looking.join()
+    assert {"50000", "60000", "70000"} <= seen <= {"50000", "60000", "70000", "80000"}
+
+
+def test_configuration_root_path_and_settings_of_a_flow(client, make):
+    source = """
+import helper
+ZONE = "spark.sql.session.timeZone"
+@dp.materialized_view(spark_conf={ZONE: "Asia/Manila"})
+def local():
+    text = spark.conf.get("my.text", "none") + helper.WORD
+    return spark.range(1).selectExpr(f"'{text}' AS text", "current_timezone() AS zone")
+@dp.materialized_view
+def plain():
+    return spark.range(1).selectExpr("current_timezone() AS zone")
+"""
+    client.workspace.mkdirs("/Workspace/Shared/pipes")
+    client.workspace.upload(
+        "/Workspace/Shared/pipes/helper.py", io.BytesIO(b"WORD = ' and root'\n"),
+        format=_auto(), overwrite=True,
+    )  # fmt: skip
+    client.workspace.upload(
+        "/Workspace/Shared/pipes/defs.py", io.BytesIO((HEAD + source).encode()),
+        format=_auto(), overwrite=True,
+    )  # fmt: skip
+    pipeline = make(
+        libraries=[PipelineLibrary(file=FileLibrary(path="/Workspace/Shared/pipes/defs.py"))],
+        configuration={"my.text": "configured"},
+        root_path="/Workspace/Shared/pipes",
+    )
+    complete_update(client, pipeline)
+    assert rows(client, "SELECT text, zone FROM main.pipes.local") == [
+        ["configured and root", "Asia/Manila"]
+    ]
+    assert rows(client, "SELECT zone FROM main.pipes.plain") == [["UTC"]]
+
+
+def _auto():
+    from databricks.sdk.service.workspace import ImportFormat
+
+    return ImportFormat.AUTO
+
+
+def test_an_error_points_into_the_file_and_shows_no_secret(client, make):
+    source = """
+import os
+def fails():
+    raise RuntimeError("token " + os.environ["DATABRICKS_TOKEN"])
+@dp.materialized_view
+def a():
+    return fails()
+"""
+    pipeline = make(source)
+    update = fail_update(client, pipeline)
+    told = [e for e in events(client, pipeline, update, "flow_progress") if e["level"] == "ERROR"]
+    exception = told[0]["error"]["exceptions"][0]
+    assert exception["class_name"] == "builtins.RuntimeError"
+    assert exception["message"] == "token [REDACTED]"
+    frames = [f for f in exception["stack"] if f["file_name"] == f"{make.folder}/src/0.py"]
+    assert [frame["method_name"] for frame in frames] == ["a", "fails"]
+    assert "dapi" not in json.dumps(events(client, pipeline, update))
+
+
+@pytest.mark.parametrize(
+    "library",
+    [
+        {"file": FileLibrary(path=f"{ROOT}/nowhere.py")},
+        {"glob": PathPattern(include=f"{ROOT}/nowhere/**")},
+        {"file": FileLibrary(path="lakehouse_jobs/in_no_wheel.py")},
+        {"file": FileLibrary(path="/Workspace/Shared/nothing.py")},
+    ],
+)
+def test_a_missing_file_fails_the_update_with_its_name(client, make, library):
+    pipeline = make(libraries=[PipelineLibrary(**library)])
+    update = fail_update(client, pipeline)
+    named = next(iter(library.values()))
+    assert (getattr(named, "path", None) or named.include) in errors(client, pipeline, update)[""]
