@@ -177,6 +177,11 @@ class SubmitSettings(CommonSettings):
     idempotency_token: str | None = Field(default=None, max_length=64)
     tasks: Annotated[list[TaskSettings], Field(min_length=1, max_length=1000)]
 
+    def sent(self) -> dict:
+        """Without what only a job has: schedules, parameters, a limit of runs."""
+        of_jobs = JobSettings.model_fields.keys() - SubmitSettings.model_fields.keys()
+        return {name: value for name, value in super().sent().items() if name not in of_jobs}
+
 
 class RunParameters(Loose):
     """What run-now and repair may override. The named kinds of other tasks are refused."""
