@@ -18,7 +18,7 @@ CATALOG = "system"
 APP_ID = "local-workspace-metering"
 BATCH_ROWS = 20_000
 EVERY_SECONDS = 180.0
-COMPACT_EVERY = 40
+COMPACT_FILES = 40
 # Long enough for any statement that still reads a file which a compaction replaced.
 KEEP_REPLACED = dt.timedelta(hours=6)
 
@@ -97,7 +97,7 @@ class SystemTables:
             write_deltalake(table, rows, mode=mode, commit_properties=once)
             self._outbox.written(target, last)
         table.update_incremental()
-        if table.version() % COMPACT_EVERY == 0:
+        if len(table.file_uris()) >= COMPACT_FILES:
             self._compact(table)
 
     def _compact(self, table) -> None:
