@@ -319,7 +319,8 @@ def test_the_sum_over_usage_is_the_time_of_the_runs(http, tmp_path):
     (found,) = ask(
         http,
         "SELECT count(*), sum(usage_quantity), min(custom_tags['team']),"
-        f" max(identity_metadata.run_as) FROM system.billing.usage WHERE usage_metadata.job_run_id IN ({ids})",
+        " max(identity_metadata.run_as) FROM system.billing.usage"
+        f" WHERE usage_metadata.job_run_id IN ({ids})",
     )
     seconds = sum(run["tasks"][0]["execution_duration"] for run in runs) / 1000
     assert int(found[0]) >= 3
