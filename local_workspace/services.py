@@ -89,8 +89,8 @@ class Services:
         """Wait for the engine, then take up what an earlier process left behind."""
         self.identity.end_task_tokens()
         self.engine.process.wait_up()
-        self.runner.recover()
         self.pipelines.recover()
+        self.runner.recover()  # its tasks may start updates
         self.system_tables.start()
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 

@@ -34,6 +34,7 @@ class PipelineWork:
                 refresh_selection=given.get("refresh_selection"),
                 full_refresh_selection=given.get("full_refresh_selection"),
                 cause="JOB_TASK",
+                user_name=self._context.run["creator"],
             )
             self._context.write_log(f"update {update_id} of pipeline {pipeline_id}\n")
             return self._watch(pipeline_id, update_id)
