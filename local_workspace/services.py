@@ -75,7 +75,7 @@ class Services:
         place = Place(self.org_id, self.meter.rates)
         self.system_tables = SystemTables(self.store, settings.tables, place)
         hook = SystemHook(self.system_tables)
-        front = SqlFront(self.engine, self.engine.catalog, hook)
+        front = SqlFront(self.engine, self.objects, self.sessions, hook)
         self.statements = Statements(front, self.warehouses, settings.spool)
         self.thrift = ThriftHandler(self)
         self.jobs = Jobs(self.store)
