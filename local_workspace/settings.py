@@ -34,7 +34,7 @@ class Settings:
     max_body: int = 512 * 1024 * 1024  # of an upload of a file
     max_call_body: int = 20 * 1024 * 1024  # of any other call
     max_calls: int = 256  # answered at the same time; one more gets a 503
-    max_connections: int = 1024
+    max_connections: int = 512  # below the usual limit of open files
     header_seconds: float = 10.0  # from the first byte of a call to the end of its header
     body_seconds: float = 15.0  # that a sender may let us wait, plus its bytes / min_rate
     min_rate: int = 1024  # bytes a second

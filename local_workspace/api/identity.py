@@ -8,7 +8,7 @@ router = APIRouter()
 
 
 @router.get("/.well-known/databricks-config")
-def discovery(request: Request) -> dict:
+async def discovery(request: Request) -> dict:
     services = request.app.state.services
     host = services.settings.host
     return {
@@ -19,7 +19,7 @@ def discovery(request: Request) -> dict:
 
 
 @router.get("/api/2.0/preview/scim/v2/Me")
-def me(request: Request, response: Response) -> dict:
+async def me(request: Request, response: Response) -> dict:
     principal = request.state.principal
     response.headers["X-Databricks-Org-Id"] = request.app.state.services.org_id
     answer = {

@@ -23,7 +23,7 @@ HEADERS = {"Cache-Control": "no-store"}
 
 
 @router.get("/oidc/.well-known/oauth-authorization-server")
-def authorization_server(request: Request) -> dict:
+async def authorization_server(request: Request) -> dict:
     host = request.app.state.services.settings.host
     return {
         "issuer": f"{host}/oidc",

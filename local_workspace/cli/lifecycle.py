@@ -49,6 +49,17 @@ def init(given: argparse.Namespace) -> int:
     settings = Settings(given.data)
     settings.data.mkdir(parents=True, exist_ok=True)
     settings.data.chmod(0o700)
+    pid_file = PidFile(settings.data)
+    pid_file.hold("init")
+    try:
+        print(json.dumps(make_workspace(settings)))
+    finally:
+        pid_file.release()
+    return 0
+
+
+def make_workspace(settings: Settings) -> dict[str, str]:
+    """The state of a new workspace. Returns token, client_id and client_secret."""
     store = Store(settings.database)
     if store.meta("org_id") is not None:
         raise Problem(f"There is a workspace in {settings.data} already; its token was shown then.")
@@ -67,9 +78,7 @@ def init(given: argparse.Namespace) -> int:
     }
     with store.transaction() as db:
         db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", values.items())
-    shown = {"token": token, "client_id": principal.user_name, "client_secret": secret}
-    print(json.dumps(shown))
-    return 0
+    return {"token": token, "client_id": principal.user_name, "client_secret": secret}
 
 
 def start(given: argparse.Namespace) -> int:
