@@ -151,7 +151,7 @@ def check_engine(settings: Settings, holder: dict | None) -> Finding:
         return Finding("engine", up, "up" if up else "down", "" if up else way_out)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "engine.log"
-        process = SailProcess([CATALOG], CATALOG, log)
+        process = SailProcess(lambda: [CATALOG], CATALOG, log)
         try:
             process.wait_up(20)
         except EngineUnavailable:

@@ -35,7 +35,10 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A typed named parameter as the REST contract carries it: value is text or None."""
+    """A typed parameter as the REST contract carries it: value is text or None.
+
+    Parameters without a name stand for the ``?`` marks, in their order.
+    """
 
     name: str
     value: str | None
@@ -43,15 +46,25 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """One batch as the engine sent it: an Arrow IPC stream with this number of rows."""
+
+    rows: int
+    stream: bytes
+
+
+@dataclass(frozen=True)
 class Result:
     """Columns of a result and its rows as a stream of Arrow batches.
 
-    ``type_texts`` holds one Spark type text per column, e.g. ``decimal(18,2)``.
+    ``type_texts`` holds one Spark type text per column, e.g. ``decimal(18,2)``. Where ``encoded``
+    is there, it gives the same rows undecoded; who reads takes one of the two.
     """
 
     schema: pa.Schema
     type_texts: list[str]
     batches: Iterator[pa.RecordBatch]
+    encoded: Iterator[Encoded] | None = None
 
 
 class Operation(Protocol):
@@ -77,8 +90,12 @@ class Engine(Protocol):
         catalog: str | None = None,
         schema: str | None = None,
         row_limit: int | None = None,
+        zone: str = "UTC",
     ) -> Operation:
-        """Prepare a statement. Raises EngineError for what the engine is known to get wrong."""
+        """Prepare a statement. Raises EngineError for what the engine is known to get wrong.
+
+        ``zone`` is the time zone in which timestamps without one are read and shown.
+        """
 
     def table_columns(self, catalog: str, schema: str, table: str) -> list[tuple[str, str]]:
         """Columns of a table as (name, Spark type text)."""

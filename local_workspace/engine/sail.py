@@ -1,4 +1,4 @@
-"""Sail behind the engine interface: sessions, registration by location, retries, errors."""
+"""Sail behind the engine interface: statements on sessions, retries, errors."""
 
 from __future__ import annotations
 
@@ -6,105 +6,30 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import grpc
 import pyarrow as pa
 
-from . import parameters as binding
 from .catalog import INFORMATION_SCHEMA, Catalog
-from .interface import Cancelled, EngineError, Operation, Parameter, Result
+from .interface import Cancelled, Encoded, EngineError, Operation, Parameter, Result
+from .interval_results import as_text, has_intervals, readable, text_schema
+from .parameters import bind, plain_markers
 from .sail_errors import engine_error
 from .sail_guard import refuse_known_faults
-from .sail_names import NOWHERE, engine_catalog, for_engine
-from .sail_process import SailProcess
-from .sql_text import SqlTextError, Statement, quote_name
+from .sail_names import for_engine
+from .sail_process import SailProcess, SailServer
+from .sail_session import SailSession, SessionPool
+from .spark_connect import Literals, Rows, sql_plan
+from .spark_types import columns
+from .sql_text import SqlTextError, Statement
 from .table_info import Tables
 
 COMMIT_CONFLICT = "Failed to commit transaction"
 COMMIT_TRIES = 8
-# Sail drops a session that has been idle for 15 minutes, and the tables known to it.
-SESSION_IDLE_SECONDS = 300
-SESSION_USES = 500
 # (lower-case names in a statement, catalog in use) -> rows by (catalog, view).
 Views = Callable[[set[str], str], dict[tuple[str, str], pa.Table]]
-
-
-class _Session:
-    """A Spark Connect session and what it has been told so far."""
-
-    def __init__(self, process: SailProcess, catalog: Catalog) -> None:
-        from pyspark.sql.connect.client import DefaultChannelBuilder
-        from pyspark.sql.connect.session import SparkSession
-
-        self.generation = process.generation
-        self.used = time.monotonic()
-        self.uses = 0
-        self._catalog = catalog
-        self._place = (catalog.default, NOWHERE)
-        self._schemas: set[tuple[str, str]] = set()
-        self._tables: set[tuple[str, str, str]] = set()
-        self._views: set[tuple[str, str]] = set()
-        # Without a pool of its own, a channel shares the back-off that earlier channels to the
-        # same port fell into when the engine died, and fails although the engine is up again.
-        builder = DefaultChannelBuilder(
-            f"sc://127.0.0.1:{process.port}", [("grpc.use_local_subchannel_pool", 1)]
-        )
-        self.spark = SparkSession(connection=builder)
-        # The client's own retries last for minutes; a dead engine must show at once.
-        self.spark.client.set_retry_policies([])
-        self.spark.conf.set("spark.sql.session.timeZone", "UTC")
-        self.spark.conf.set("spark.sql.sources.default", "delta")
-
-    def sync(self, names: set[str]) -> None:
-        """Make every schema known, and the tables whose own name occurs in ``names``."""
-        schemas = set(self._catalog.all_schemas())
-        for catalog, schema in schemas - self._schemas:
-            location = (self._catalog.root / catalog / schema).as_uri()
-            name = quote_name(engine_catalog(catalog), schema)
-            self._run(f"CREATE SCHEMA IF NOT EXISTS {name} LOCATION '{location}'")
-        self._schemas |= schemas
-        present = self._catalog.find(names)
-        for key in {key for key in self._tables if key[2] in names} - present.keys():
-            self._run(f"DROP TABLE IF EXISTS {_engine_name(*key)}")
-            self._tables.remove(key)
-        for key in present.keys() - self._tables:
-            self._run(
-                f"CREATE TABLE IF NOT EXISTS {_engine_name(*key)} USING delta "
-                f"LOCATION '{present[key].as_uri()}'"
-            )
-            self._tables.add(key)
-
-    def show(self, views: dict[tuple[str, str], pa.Table]) -> None:
-        """Let these (catalog, view) of information_schema have these rows."""
-        for (catalog, view), rows in views.items():
-            source = f"{INFORMATION_SCHEMA}_{catalog}_{view}"
-            self.spark.createDataFrame(rows).createOrReplaceTempView(source)
-            if (catalog, view) not in self._views:
-                schema = quote_name(engine_catalog(catalog), INFORMATION_SCHEMA)
-                self._run(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-                self._run(
-                    f"CREATE OR REPLACE VIEW {schema}.{quote_name(view)} AS "
-                    f"SELECT * FROM {quote_name(source)}"
-                )
-                self._views.add((catalog, view))
-
-    def use(self, catalog: str, schema: str) -> None:
-        # Every catalog has a schema named default, with or without a folder.
-        if schema == "default" and (catalog, schema) not in self._schemas:
-            schema = NOWHERE
-        if (catalog, schema) != self._place:
-            self.spark.catalog.setCurrentCatalog(engine_catalog(catalog))
-            self.spark.catalog.setCurrentDatabase(schema)
-            self._place = (catalog, schema)
-
-    def _run(self, sql: str) -> None:
-        self.spark.sql(sql)
-
-    def close(self, release: bool) -> None:
-        client = self.spark.client
-        if release:
-            client.release_session()
-        client.close()
 
 
 class SailEngine:
@@ -116,18 +41,15 @@ class SailEngine:
         self.tables = Tables(self.catalog)
         # The views of information_schema that a statement names; see unity.information_schema.
         self.views: Views = lambda names, catalog: {}
-        self.process = SailProcess(self.catalog.catalogs(), default_catalog, log_file)
-        self._lock = threading.Lock()
-        self._idle: list[_Session] = []
+        self.process = SailProcess(self.catalog.catalogs, default_catalog, log_file)
+        self.sessions = SessionPool(self.process, self.catalog)
+        self.process.warm = self._warm
 
     def remote(self) -> str:
-        return f"sc://127.0.0.1:{self.process.port}"
+        return f"sc://127.0.0.1:{self.process.lend()}"
 
     def stop(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for session in idle:
-            session.close(release=False)
+        self.sessions.close()
         self.process.stop()
 
     def statement(
@@ -137,6 +59,7 @@ class SailEngine:
         catalog: str | None = None,
         schema: str | None = None,
         row_limit: int | None = None,
+        zone: str = "UTC",
     ) -> Operation:
         try:
             parsed = Statement(sql)
@@ -146,62 +69,30 @@ class SailEngine:
             ) from error
         refuse_known_faults(parsed)
         place = ((catalog or self.catalog.default).lower(), (schema or "default").lower())
+        parsed, arguments = plain_markers(parsed, bind(parameters, zone))
         parsed = for_engine(parsed, self.catalog, place)
-        return _SailOperation(self, parsed, binding.bind(parameters), place, row_limit)
+        return _SailOperation(self, parsed, arguments, place, zone, row_limit)
 
     def table_columns(self, catalog: str, schema: str, table: str) -> list[tuple[str, str]]:
         self.catalog.table_folder(catalog, schema, table)
-        session = self.acquire()
+        session = self.sessions.take((catalog, schema), "UTC")
         try:
-            session.sync({table})
-            fields = session.spark.table(_engine_name(catalog, schema, table)).schema.fields
+            session.sync({schema, table}, (catalog, schema))
+            found = session.columns(catalog, schema, table)
         except Exception as error:
-            self.discard(session)
+            session.close()
             raise engine_error(error) from error
-        self.release(session)
-        return [(field.name, field.dataType.simpleString()) for field in fields]
+        self.sessions.give_back(session)
+        return found
 
-    def acquire(self) -> _Session:
-        """Take a session for one statement, idle or new. Raises EngineUnavailable."""
-        self.process.wait_up()
-        stale: list[_Session] = []
-        found = None
-        with self._lock:
-            while self._idle and found is None:
-                session = self._idle.pop()
-                fresh = time.monotonic() - session.used < SESSION_IDLE_SECONDS
-                if fresh and session.generation == self.process.generation:
-                    found = session
-                else:
-                    stale.append(session)
-        for session in stale:
-            session.close(release=False)
-        if found is not None:
-            return found
+    def _warm(self, server: SailServer) -> None:
+        """The first statement of a server takes much longer than the others."""
+        session = SailSession(server, self.catalog)
         try:
-            return _Session(self.process, self.catalog)
-        except Exception as error:
-            raise engine_error(error) from error
-
-    def release(self, session: _Session) -> None:
-        session.used = time.monotonic()
-        session.uses += 1
-        if session.uses >= SESSION_USES:
-            self.discard(session)
-            return
-        with self._lock:
-            self._idle.append(session)
-
-    def discard(self, session: _Session) -> None:
-        """Drop a session whose state is in doubt; the engine stops what it still runs."""
-        try:
-            session.close(release=session.generation == self.process.generation)
-        except Exception as error:  # the engine may have died meanwhile: nothing is left to drop
-            engine_error(error)
-
-
-def _engine_name(catalog: str, schema: str, table: str) -> str:
-    return quote_name(engine_catalog(catalog), schema, table)
+            for _ in session.execute(sql_plan("SELECT 1", [])):
+                continue
+        finally:
+            session.close()
 
 
 class _SailOperation:
@@ -211,19 +102,22 @@ class _SailOperation:
         self,
         engine: SailEngine,
         statement: Statement,
-        arguments: dict[str, object],
+        arguments: Literals,
         place: tuple[str, str],
+        zone: str,
         row_limit: int | None,
     ) -> None:
         self._engine = engine
         self._statement = statement
         self._arguments = arguments
         self._place = place
+        self._zone = zone
         self._row_limit = row_limit
         self._lock = threading.Lock()
-        self._session: _Session | None = None
+        self._session: SailSession | None = None
         self._cancelled = False
-        self._clean = False
+        self._broken = False
+        self._ended = True
 
     def run(self) -> Result:
         tries = COMMIT_TRIES if not self._statement.is_query else 1
@@ -231,10 +125,10 @@ class _SailOperation:
             try:
                 return self._run_once()
             except Exception as error:
-                self._raise_if_cancelled(error)
+                failure = self._failure(error)
                 # The loser of a commit has written nothing that a reader sees: try again.
-                if COMMIT_CONFLICT not in str(error) or attempt == tries:
-                    raise engine_error(error) from error
+                if COMMIT_CONFLICT not in failure.message or attempt == tries:
+                    raise failure from error
                 time.sleep(random.uniform(0.5, 1.0) * min(0.05 * 2**attempt, 2.0))
         raise AssertionError("unreachable")
 
@@ -245,64 +139,68 @@ class _SailOperation:
             for token in self._statement.tokens
             if token.kind in ("word", "quoted")
         }
-        session.sync(names)
+        session.sync(names, self._place)
         if INFORMATION_SCHEMA in names | {self._place[1]}:
             session.show(self._engine.views(names, self._place[0]))
-        session.use(*self._place)
-        stream = self._stream(session)
-        schema_type = next(stream)
-        types = [field.dataType.simpleString() for field in schema_type.fields]
-        first = next(stream, None)
-        from pyspark.sql.pandas.types import to_arrow_schema
+        session.use(self._place, self._zone)
+        self._ended = False
+        limited = self._statement.is_query and self._row_limit is not None
+        plan = sql_plan(
+            self._statement.engine_text,
+            self._arguments,
+            self._row_limit + 1 if limited else None,
+        )
+        rows = session.execute(plan)
+        found = columns(rows.schema)
+        types = [text for _, text in found]
+        if not has_intervals(found):
+            schema = rows.arrow_schema()
+            return Result(schema, types, self._decoded(rows), self._checked(rows))
+        other = readable(plan, found) if self._statement.is_query else None
+        if other is not None:
+            session.drop_call()
+            rows = session.execute(other)
+        shown = as_text(self._decoded(rows), found)
+        schema = text_schema(rows.arrow_schema(), found)
+        return Result(schema, types, shown)
 
-        schema = first.schema if first is not None else to_arrow_schema(schema_type)
-        return Result(schema, types, self._batches(first, stream))
+    def _decoded(self, rows: Rows) -> Iterator[pa.RecordBatch]:
+        for encoded in self._checked(rows):
+            with pa.ipc.open_stream(encoded.stream) as reader:
+                yield from reader
 
-    def _stream(self, session: _Session) -> Iterator:
-        from pyspark.sql.connect.dataframe import DataFrame
-        from pyspark.sql.connect.plan import SQL
-
-        text = self._statement.engine_text
-        if self._statement.is_query:
-            # The plan is sent as it stands: one round trip instead of two.
-            frame = DataFrame(SQL(text, None, self._arguments, []), session.spark)
-            if self._row_limit is not None:
-                frame = frame.limit(self._row_limit + 1)
-        else:
-            frame = session.spark.sql(text, args=self._arguments or None)
-        client = session.spark.client
-        return client.to_table_as_iterator(frame._plan.to_proto(client), {})
-
-    def _batches(self, first: pa.Table | None, stream: Iterator) -> Iterator[pa.RecordBatch]:
+    def _checked(self, rows: Rows) -> Iterator[Encoded]:
         try:
-            table = first
-            while table is not None:
-                yield from table.to_batches()
-                table = next(stream, None)
-            self._clean = True
+            yield from rows
+            self._ended = True
         except Exception as error:
-            self._raise_if_cancelled(error)
-            raise engine_error(error) from error
+            raise self._failure(error) from error
 
-    def _begin(self) -> _Session:
+    def _begin(self) -> SailSession:
         if self._session is None:
-            session = self._engine.acquire()
+            session = self._engine.sessions.take(self._place, self._zone)
             with self._lock:
                 self._session = session
         if self._cancelled:
             raise Cancelled
         return self._session
 
-    def _raise_if_cancelled(self, error: Exception) -> None:
+    def _failure(self, error: Exception) -> EngineError:
+        """What the statement failed with. Raises Cancelled when somebody wanted that."""
         if self._cancelled:
             raise Cancelled from error
+        failure = engine_error(error)
+        self._ended = True
+        self._broken |= failure.code == "TEMPORARILY_UNAVAILABLE"
+        return failure
 
     def cancel(self) -> None:
         self._cancelled = True
         with self._lock:
             session = self._session
-            if session is not None:
-                session.spark.interruptAll()
+        if session is not None:
+            with suppress(grpc.RpcError):  # the engine may have gone: its thread says so
+                session.interrupt()
 
     def close(self) -> None:
         with self._lock:
@@ -310,8 +208,12 @@ class _SailOperation:
         if session is None:
             return
         # After DDL the session's own idea of a table may differ from what is on disk.
-        changes_catalog = self._statement.verb in ("CREATE", "ALTER")
-        if self._clean and not self._cancelled and not changes_catalog:
-            self._engine.release(session)
-        else:
-            self._engine.discard(session)
+        changes_catalog = self._statement.main_verb in ("CREATE", "ALTER")
+        if self._cancelled or not self._ended:
+            # A cancel may have come before the engine knew of the statement.
+            with suppress(grpc.RpcError):
+                session.interrupt()
+        elif not self._broken and not changes_catalog:
+            self._engine.sessions.give_back(session)
+            return
+        session.close()

@@ -64,7 +64,7 @@ def engine_error(error: BaseException) -> EngineError:
         return error
     if isinstance(error, CatalogError):
         return EngineError(str(error), error.error_class, error.sql_state)
-    text = str(error).strip()
+    text = (_details(error) or str(error)).strip()
     if _engine_gone(error, text):
         return EngineUnavailable(
             "[CONNECTION_FAILURE] The SQL engine stopped while the statement ran and is being "
@@ -84,6 +84,11 @@ def engine_error(error: BaseException) -> EngineError:
 
 def _make(name: str, state: str, text: str) -> EngineError:
     return EngineError(f"[{name}] {text[:2000]} SQLSTATE: {state}", name, state)
+
+
+def _details(error: BaseException) -> str:
+    details = getattr(error, "details", None)
+    return (details() or "") if isinstance(error, grpc.RpcError) and details else ""
 
 
 def _engine_gone(error: BaseException, text: str) -> bool:
