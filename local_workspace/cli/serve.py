@@ -22,7 +22,7 @@ DEFAULT_PORT = 8765
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """What ``serve`` and ``start`` have in common."""
-    command.add_argument("--port", type=int, default=DEFAULT_PORT)
+    command.add_argument("--port", type=_port, default=DEFAULT_PORT)
     command.add_argument(
         "--listen", default="127.0.0.1", metavar="ADDRESS",
         help="IP address of the socket; another one than loopback needs --tls",
@@ -47,6 +47,12 @@ def add_commands(commands, common: argparse.ArgumentParser) -> None:
     command = commands.add_parser("serve", parents=[common], help="serve in the foreground")
     add_options(command)
     command.set_defaults(run=serve)
+
+
+def _port(text: str) -> int:
+    if not 0 < (number := int(text)) < 65536:
+        raise argparse.ArgumentTypeError("must be between 1 and 65535")
+    return number
 
 
 def settings_of(given: argparse.Namespace) -> Settings:

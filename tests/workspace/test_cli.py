@@ -131,6 +131,12 @@ def test_start_says_why_it_does_not(folder, workspace):
     assert not status(folder)[0]
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
+def test_a_port_is_a_port(folder, port):
+    initialised(folder)
+    assert "--port" in command("start", "--data", folder, "--port", port, code=2).stderr
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
