@@ -29,6 +29,7 @@ from .serving.endpoints import Endpoints
 from .settings import CATALOG, Settings
 from .sql.front import SqlFront
 from .sql.sessions import Sessions
+from .sql.statement_answers import StatementAnswers
 from .sql.statement_runs import Statements
 from .sql.thrift.handler import Handler as ThriftHandler
 from .sql.warehouses import Warehouses
@@ -76,7 +77,10 @@ class Services:
         self.system_tables = SystemTables(self.store, settings.tables, place)
         hook = SystemHook(self.system_tables)
         front = SqlFront(self.engine, self.objects, self.sessions, hook)
-        self.statements = Statements(front, self.warehouses, settings.spool)
+        self.statements = Statements(
+            front, self.warehouses, self.sessions, self.meter, self.store, settings.spool
+        )
+        self.statement_answers = StatementAnswers(self.links, settings)
         self.thrift = ThriftHandler(self)
         self.jobs = Jobs(self.store)
         self.run_store = RunStore(self.store)

@@ -1,22 +1,30 @@
-"""Results of statements: kept as Arrow files in chunks, given out as Arrow or as JSON text."""
+"""Results of statements: Arrow streams in chunks, small ones in memory, large ones in files.
+
+The batches are written as the engine sent them; nothing is decoded unless a limit cuts a batch.
+"""
 
 from __future__ import annotations
 
-import base64
-import datetime as dt
-import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
+from typing import IO
 
+import lz4.frame
 import pyarrow as pa
 
-from ..engine.interface import Result
+from ..engine.interface import Encoded, EngineError, Result
+from .value_texts import text_rows, text_value  # noqa: F401 - the forms of values go with results
 
 CHUNK_ROWS = 100_000
 CHUNK_BYTES = 20 * 1024 * 1024
+# Below this a result is kept in its record; a file for each would cost more than the statement.
+SMALL_BYTES = 64 * 1024
+LZ4 = "LZ4_FRAME"
+
+_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 _TYPE_NAMES = {
     "bigint": "LONG",
@@ -25,6 +33,7 @@ _TYPE_NAMES = {
     "tinyint": "BYTE",
     "timestamp_ntz": "TIMESTAMP",
     "void": "NULL",
+    "varchar": "STRING",
 }
 _PLAIN = {"string", "boolean", "double", "float", "date", "timestamp", "binary", "array", "map",
           "struct", "decimal", "char", "interval"}  # fmt: skip
@@ -32,18 +41,40 @@ _PLAIN = {"string", "boolean", "double", "float", "date", "timestamp", "binary",
 
 @dataclass(frozen=True)
 class Chunk:
-    """One part of a result: its place in the whole and its Arrow IPC stream file."""
+    """One part of a result: its place in the whole and its Arrow IPC stream.
+
+    The stream is in ``data``, or in the file ``path``; ``compression`` is LZ4 or None.
+    """
 
     index: int
     row_offset: int
     row_count: int
     byte_count: int
-    path: Path
+    path: Path | None = None
+    data: bytes | None = None
+    compression: str | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[pa.RecordBatchStreamReader]:
+        """A reader of its batches."""
+        if self.compression:
+            with pa.ipc.open_stream(lz4.frame.decompress(self.read())) as reader:
+                yield reader
+        elif self.path is None:
+            with pa.ipc.open_stream(self.data) as reader:
+                yield reader
+        else:
+            with pa.memory_map(str(self.path)) as file, pa.ipc.open_stream(file) as reader:
+                yield reader
+
+    def read(self) -> bytes:
+        """The stream as it is stored."""
+        return self.data if self.path is None else self.path.read_bytes()
 
 
 @dataclass
 class StoredResult:
-    """A finished result. ``truncated`` is true when a limit cut rows off."""
+    """A finished result, of one chunk at least. ``truncated`` says that a limit cut rows off."""
 
     columns: list[dict]
     schema: pa.Schema
@@ -51,75 +82,166 @@ class StoredResult:
     row_count: int = 0
     byte_count: int = 0
     truncated: bool = False
+    compression: str | None = None
 
 
-class _ChunkWriter:
+@dataclass(frozen=True)
+class Limits:
+    """How much of a result is kept (rows; bytes of Arrow data), and what it may have at most."""
+
+    rows: int | None = None
+    bytes: int | None = None
+    refuse_above: int | None = None
+
+
+class _Writer:
+    """Puts batches into chunks. The first chunk stays in memory while it is the only one."""
+
     def __init__(self, folder: Path, schema: pa.Schema, stored: StoredResult) -> None:
         self._folder = folder
-        self._schema = schema
+        self._head: bytes | memoryview = schema.serialize().to_pybytes()
         self._stored = stored
-        self._rows = self._bytes = 0
-        self._writer: pa.ipc.RecordBatchStreamWriter | None = None
-        self._path: Path | None = None
+        self._begin()
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        if self._writer is None:
-            self._path = self._folder / f"{len(self._stored.chunks)}.arrow"
-            self._writer = pa.ipc.new_stream(str(self._path), self._schema)
-        self._writer.write_batch(batch)
-        self._rows += batch.num_rows
-        self._bytes += batch.nbytes
+    def write(self, encoded: Encoded) -> None:
+        head, body = _split(encoded.stream)
+        if self._bytes == 0:
+            self._head = head
+            self._put(head)
+        self._put(body)
+        self._rows += encoded.rows
         if self._rows >= CHUNK_ROWS or self._bytes >= CHUNK_BYTES:
-            self.finish_chunk()
+            self._finish_chunk()
 
-    def finish_chunk(self) -> None:
-        if self._writer is None or self._path is None:
-            return
-        self._writer.close()
-        size = self._path.stat().st_size
-        stored = self._stored
-        stored.chunks.append(
-            Chunk(len(stored.chunks), stored.row_count, self._rows, size, self._path)
-        )
-        stored.row_count += self._rows
-        stored.byte_count += size
+    def finish(self) -> None:
+        if self._bytes or not self._stored.chunks:
+            self._finish_chunk()
+
+    def abandon(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _begin(self) -> None:
         self._rows = self._bytes = 0
-        self._writer = None
+        self._parts: list[bytes | memoryview] = []
+        self._file: IO[bytes] | None = None
+        self._packer = lz4.frame.LZ4FrameCompressor() if self._stored.compression else None
+
+    def _put(self, part: bytes | memoryview) -> None:
+        if self._packer is not None:
+            begin = b"" if self._bytes else self._packer.begin()
+            part = begin + self._packer.compress(part)
+        self._bytes += len(part)
+        if self._file is not None:
+            self._file.write(part)
+            return
+        self._parts.append(part)
+        if self._bytes > SMALL_BYTES or self._stored.chunks:
+            self._spill()
+
+    def _spill(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{len(self._stored.chunks)}.arrow"
+        self._file = path.open("wb", buffering=1024 * 1024)
+        for part in self._parts:
+            self._file.write(part)
+        self._parts = []
+
+    def _finish_chunk(self) -> None:
+        if self._bytes == 0:
+            self._put(self._head)
+        self._put(_END)
+        if self._packer is not None:
+            packed, self._packer = self._packer.flush(), None
+            self._put(packed)
+        stored = self._stored
+        path = data = None
+        if self._file is not None:
+            path = Path(self._file.name)
+            self._file.close()
+        else:
+            data = b"".join(self._parts)
+        stored.chunks.append(
+            Chunk(
+                len(stored.chunks), stored.row_count, self._rows, self._bytes, path, data,
+                stored.compression,
+            )
+        )  # fmt: skip
+        stored.row_count += self._rows
+        stored.byte_count += self._bytes
+        self._begin()
 
 
 def store(
-    result: Result, folder: Path, row_limit: int | None, byte_limit: int | None
+    result: Result, folder: Path, limits: Limits, compression: str | None = None
 ) -> StoredResult:
-    """Write a result to ``folder`` in chunks and stop at the limits (rows, bytes of Arrow data).
+    """Keep a result in chunks, the large ones in ``folder``, and stop at the limits.
 
-    Raises what the engine raises while its rows are read.
+    Raises what the engine raises while its rows are read, and EngineError above ``refuse_above``.
     """
-    folder.mkdir(parents=True)
-    stored = StoredResult(column_list(result.schema.names, result.type_texts), result.schema)
-    writer = _ChunkWriter(folder, result.schema, stored)
+    columns = column_list(result.schema.names, result.type_texts)
+    stored = StoredResult(columns, result.schema, compression=compression)
+    writer = _Writer(folder, result.schema, stored)
     rows = size = 0
-    for batch in _pieces(result.batches):
-        if row_limit is not None and rows + batch.num_rows > row_limit:
-            batch = batch.slice(0, row_limit - rows)
-            stored.truncated = True
-        if byte_limit is not None and size + batch.nbytes > byte_limit:
-            stored.truncated = True
-            per_row = max(batch.nbytes / max(batch.num_rows, 1), 1)
-            batch = batch.slice(0, int((byte_limit - size) / per_row))
-        if batch.num_rows:
-            writer.write(batch)
-        rows += batch.num_rows
-        size += batch.nbytes
-        if stored.truncated:
-            break
-    writer.finish_chunk()
+    try:
+        for encoded in result.encoded or _encoded(result.batches):
+            if limits.rows is not None and rows + encoded.rows > limits.rows:
+                stored.truncated = True
+                encoded = _cut(encoded, limits.rows - rows)
+            length = len(encoded.stream)
+            if limits.bytes is not None and size + length > limits.bytes:
+                stored.truncated = True
+                kept = (limits.bytes - size) * encoded.rows // max(length, 1)
+                encoded = _cut(encoded, kept)
+            if encoded.rows:
+                writer.write(encoded)
+            rows += encoded.rows
+            size += length
+            if limits.refuse_above is not None and size > limits.refuse_above:
+                raise _too_large(limits.refuse_above)
+            if limits.bytes is not None and size >= limits.bytes and stored.truncated:
+                break
+        writer.finish()
+    finally:
+        writer.abandon()
     return stored
 
 
-def _pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _too_large(limit: int) -> EngineError:
+    return EngineError(
+        f"The result has more than {limit} bytes, the most that INLINE carries. Ask for "
+        "EXTERNAL_LINKS, or set a limit."
+    )
+
+
+def _encoded(batches: Iterator[pa.RecordBatch]) -> Iterator[Encoded]:
     for batch in batches:
         for start in range(0, batch.num_rows, CHUNK_ROWS):
-            yield batch.slice(start, CHUNK_ROWS)
+            yield _encode(batch.slice(start, CHUNK_ROWS))
+
+
+def _encode(batch: pa.RecordBatch) -> Encoded:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return Encoded(batch.num_rows, sink.getvalue().to_pybytes())
+
+
+def _cut(encoded: Encoded, rows: int) -> Encoded:
+    """The first rows of a batch."""
+    if rows <= 0:
+        return Encoded(0, b"")
+    with pa.ipc.open_stream(encoded.stream) as reader:
+        table = reader.read_all().slice(0, rows).combine_chunks()
+    return _encode(table.to_batches()[0])
+
+
+def _split(stream: bytes) -> tuple[memoryview, memoryview]:
+    """The schema message and the batch messages of an Arrow stream, without its end mark."""
+    view = memoryview(stream)
+    head = 8 + int.from_bytes(view[4:8], "little")
+    tail = len(view) - len(_END) if view[-len(_END) :] == _END else len(view)
+    return view[:head], view[head:tail]
 
 
 def column_list(names: list[str], type_texts: list[str]) -> list[dict]:
@@ -128,16 +250,20 @@ def column_list(names: list[str], type_texts: list[str]) -> list[dict]:
     for position, (name, text) in enumerate(zip(names, type_texts, strict=True)):
         base = re.match(r"[a-z_]+", text.lower())
         kind = base.group() if base else "string"
+        # Field names inside of a struct keep their letter case.
+        shown = text.upper() if "<" not in text else kind.upper() + text[len(kind) :]
         column = {
             "name": name,
             "position": position,
             "type_name": _type_name(kind),
-            "type_text": kind.upper() + text[len(kind) :],
+            "type_text": shown,
         }
         decimal = re.match(r"decimal\((\d+),(\d+)\)$", text)
         if decimal:
             column["type_precision"] = int(decimal.group(1))
             column["type_scale"] = int(decimal.group(2))
+        if kind == "interval" and " " in text:
+            column["type_interval_type"] = text.split(" ", 1)[1].upper()
         columns.append(column)
     return columns
 
@@ -150,54 +276,5 @@ def _type_name(kind: str) -> str:
 
 def json_rows(chunk: Chunk) -> list[list[str | None]]:
     """Rows of a chunk with every value as text or None, as JSON_ARRAY carries them."""
-    with pa.ipc.open_stream(str(chunk.path)) as reader:
-        table = reader.read_all()
-    columns = [[text_value(value) for value in column.to_pylist()] for column in table.columns]
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
-def text_value(value: object) -> str | None:
-    """A value as JSON_ARRAY carries it; nested values as JSON text."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, dt.datetime):
-        return _moment(value)
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, (list, dict)):
-        return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
-    return str(value)
-
-
-def _moment(value: dt.datetime) -> str:
-    zone = "Z" if value.tzinfo else ""
-    if value.tzinfo:
-        value = value.astimezone(dt.UTC).replace(tzinfo=None)
-    return (
-        value.isoformat(
-            timespec="milliseconds" if value.microsecond % 1000 == 0 else "microseconds"
-        )
-        + zone
-    )
-
-
-def _plain(value: object) -> object:
-    """Nested values as JSON: numbers and booleans stay, everything else becomes text."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        # A map column arrives as a list of (key, value) pairs.
-        if value and all(isinstance(item, tuple) and len(item) == 2 for item in value):
-            return {str(text_value(key)): _plain(item) for key, item in value}
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return text_value(value)
+    with chunk.open() as reader:
+        return text_rows(reader.read_all())

@@ -107,6 +107,11 @@ class Sessions:
         """Close a session. Raises ApiError 404 if there is none of this id."""
         self._forget([self.get(session_id, user).id])
 
+    def count(self, warehouse_id: str) -> int:
+        """How many sessions a warehouse has."""
+        with self._lock:
+            return sum(one.warehouse_id == warehouse_id for one in self._open.values())
+
     def use(self, session: Session, catalog: str, schema: str) -> None:
         """Change where unqualified names are looked up. Raises CatalogError."""
         session.catalog, session.schema = self.checked_place(catalog, schema)

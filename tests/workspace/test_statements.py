@@ -14,7 +14,6 @@ import httpx
 import pyarrow as pa
 import pytest
 from databricks.sdk.errors import BadRequest, NotFound
-from databricks.sdk.errors.platform import NotImplemented
 from databricks.sdk.service.sql import (
     Disposition,
     ExecuteStatementRequestOnWaitTimeout,
@@ -317,8 +316,8 @@ def test_wait_timeout_rules(client, wait):
 def test_forms_that_the_contract_refuses(client):
     with pytest.raises(BadRequest, match="EXTERNAL_LINKS"):
         run(client, "SELECT 1", format=Format.ARROW_STREAM)
-    with pytest.raises(NotImplemented, match="CSV"):
-        run(client, "SELECT 1", format=Format.CSV, disposition=Disposition.EXTERNAL_LINKS)
+    with pytest.raises(BadRequest, match="EXTERNAL_LINKS"):
+        run(client, "SELECT 1", format=Format.CSV)
     with pytest.raises(NotFound):
         client.statement_execution.get_statement("00000000-0000-0000-0000-000000000000")
 

@@ -40,7 +40,7 @@ def _from(result: StoredResult, offset: int) -> Iterator[pa.RecordBatch]:
     starts = [chunk.row_offset for chunk in result.chunks]
     for chunk in result.chunks[max(bisect_right(starts, offset) - 1, 0) :]:
         at = chunk.row_offset
-        with pa.memory_map(str(chunk.path)) as file, pa.ipc.open_stream(file) as reader:
+        with chunk.open() as reader:
             for batch in reader:
                 if at + batch.num_rows > offset:
                     yield batch.slice(max(offset - at, 0))
