@@ -21,6 +21,8 @@ import traceback
 
 import child_guard
 
+_FROZEN_RUNPY = "<frozen runpy>"
+
 
 def find_entry_point(package_name, entry_point):
     """The callable named by a wheel task: by entry point, by module:function, by attribute."""
@@ -59,7 +61,11 @@ def run(spec):
 
 def report(path, error):
     """Write the failure where the workspace looks for it, and the trace to stderr."""
-    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    place = error.__traceback__
+    # The way into the task is of no interest to its author.
+    while place and place.tb_frame.f_code.co_filename in (__file__, runpy.__file__, _FROZEN_RUNPY):
+        place = place.tb_next
+    trace = "".join(traceback.format_exception(type(error), error, place))
     name = type(error).__name__
     text = f"{name}: {error}" if str(error) else name
     with open(path, "w", encoding="utf-8") as out:

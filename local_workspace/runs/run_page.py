@@ -62,7 +62,10 @@ def _facts(view: dict) -> str:
 
 
 def _task_table(tasks: list[dict]) -> str:
-    rows = "".join(_task_row(task) for task in tasks)
+    keys = list(dict.fromkeys(task["task_key"] for task in tasks))
+    # The attempts of a task stand together, tasks in the order in which they were made.
+    ordered = sorted(tasks, key=lambda task: keys.index(task["task_key"]))
+    rows = "".join(_task_row(task) for task in ordered)
     return (
         "<h2>Tasks</h2><table><thead><tr><th>Task</th><th>Attempt</th><th>State</th>"
         "<th>After</th><th>Started</th><th>Time</th><th>Run id</th></tr></thead>"
@@ -74,13 +77,14 @@ def _task_row(task: dict) -> str:
     after = ", ".join(item["task_key"] for item in task.get("depends_on", []))
     if task.get("run_if", "ALL_SUCCESS") != "ALL_SUCCESS":
         after += f" ({task['run_if']})"
+    name = escape(task["task_key"])
     cells = [
-        f"<a href='#task-{task['run_id']}'>{escape(task['task_key'])}</a>",
+        f"<a href='#task-{task['run_id']}'>{name}</a>" if task["start_time"] else name,
         str(task["attempt_number"] + 1),
         _state(task["state"]),
         escape(after),
         _time(task["start_time"]),
-        _seconds(task["execution_duration"]) if task["end_time"] else "",
+        _seconds(task["execution_duration"]) if task["execution_duration"] else "",
         str(task["run_id"]),
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
@@ -91,7 +95,7 @@ def _repairs(history: list[dict]) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{escape(item['type'])} {item.get('id', '')}</td><td>{_state(item['state'])}</td>"
-        f"<td>{_time(item['start_time'])}</td><td>{len(item['task_run_ids'])} task runs</td></tr>"
+        f"<td>{_time(item['start_time'])}</td><td>tasks run: {len(item['task_run_ids'])}</td></tr>"
         for item in history
     )
     return f"<h2>Repairs</h2><table><tbody>{rows}</tbody></table>"
@@ -120,7 +124,7 @@ def _detail(task: dict, output: Output) -> str:
     tail = logs[-LOG_TAIL:]
     note = "the end of the " if cut or len(tail) < len(logs) else ""
     shown = escape(tail) if tail else "(no output)"
-    opened = " open" if error or not task["end_time"] or len(tail) < 4000 else ""
+    opened = " open" if not error and (not task["end_time"] or len(tail) < 4000) else ""
     parts.append(f"<details{opened}><summary>{note}log</summary><pre>{shown}</pre></details>")
     return "".join(parts)
 
