@@ -10,6 +10,7 @@ from .access.links import LinkSigner
 from .access.tokens import Identity
 from .engine.interface import EngineError
 from .engine.sail import SailEngine
+from .engine.sql_text import Statement
 from .faults import Faults
 from .metering.meter import Meter
 from .metering.place import Place
@@ -26,7 +27,9 @@ from .runs.run_store import RunStore
 from .runs.run_views import RunViews
 from .runs.runner import Runner
 from .serving.endpoints import Endpoints
+from .serving.journal import Journal
 from .settings import CATALOG, Settings
+from .sql.clusters import Clusters
 from .sql.front import SqlFront
 from .sql.sessions import Sessions
 from .sql.statement_answers import StatementAnswers
@@ -75,12 +78,21 @@ class Services:
         self.sessions = Sessions(self.store, self.warehouses, self.engine.catalog)
         place = Place(self.org_id, self.meter.rates)
         self.system_tables = SystemTables(self.store, settings.tables, place)
+        self.journal = Journal(
+            settings.data / "serving", self.store, self.meter, self.engine.catalog
+        )
         hook = SystemHook(self.system_tables)
-        front = SqlFront(self.engine, self.objects, self.sessions, hook)
+
+        def before(statement: Statement, place: tuple[str, str]) -> None:
+            self.journal.settle(statement, place)  # invocations are usage before usage is a table
+            hook(statement, place)
+
+        front = SqlFront(self.engine, self.objects, self.information_schema, self.sessions, before)
         self.statements = Statements(
             front, self.warehouses, self.sessions, self.meter, self.store, settings.spool
         )
         self.statement_answers = StatementAnswers(self.links, settings)
+        self.clusters = Clusters(self.store, self.warehouses.start_seconds)
         self.thrift = ThriftHandler(self)
         self.jobs = Jobs(self.store)
         self.run_store = RunStore(self.store)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from pathlib import Path
 
 from ..clock import now_ms
-from ..errors import bad_request, not_computed, not_found
-from .registry import locate_version, missing
+from ..errors import bad_request, not_computed
+from ..mlflow_server.registry import ModelRegistry
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -31,7 +30,7 @@ def check_name(name: str, what: str = "name") -> str:
     return name
 
 
-def check_config(given: dict, present: dict | None, mlflow_db: Path, creator: str) -> dict:
+def check_config(given: dict, present: dict | None, registry: ModelRegistry, creator: str) -> dict:
     """Complete a configuration: entity names and ids, an implicit route for a single entity.
 
     ``present`` is the configuration that serves; an entity that is the same in both keeps its id.
@@ -41,7 +40,7 @@ def check_config(given: dict, present: dict | None, mlflow_db: Path, creator: st
     known = {_spec(entity): entity for entity in (present or {}).get("served_entities", [])}
     entities = []
     for item in given.get("served_entities") or given.get("served_models") or []:
-        entity = _entity(item, mlflow_db)
+        entity = _entity(item, registry)
         made = {"id": uuid.uuid4().hex, "creator": creator, "creation_timestamp": now_ms()}
         entities.append(known.get(_spec(entity)) or entity | made)
     if not entities:
@@ -67,7 +66,7 @@ def _spec(entity: dict) -> tuple:
     return tuple(entity[key] for key in _SPEC)
 
 
-def _entity(given: dict, mlflow_db: Path) -> dict:
+def _entity(given: dict, registry: ModelRegistry) -> dict:
     for kind in _REFUSED:
         if given.get(kind):
             raise not_computed(f"served_entities: {kind}")
@@ -78,8 +77,7 @@ def _entity(given: dict, mlflow_db: Path) -> dict:
     version = given.get("entity_version") or given.get("model_version") or ""
     if not model or not _VERSION.fullmatch(version):
         raise bad_request("served_entities: entity_name and a numeric entity_version are needed.")
-    if locate_version(mlflow_db, model, version) is None:
-        raise not_found(missing(model, version))
+    registry.folder(model, int(version))
     implied = re.sub(r"[^A-Za-z0-9_-]", "_", f"{model.rsplit('.', 1)[-1]}-{version}")
     return {
         "name": check_name(given.get("name") or implied, "served_entities: name"),

@@ -18,14 +18,13 @@ from .endpoint import Endpoint
 from .endpoint_config import check_config, check_name
 from .inference_table import prepare, table_of
 from .invocations import Invocations
-from .journal import Journal
 from .limits import Limits
 from .logs import EntityLogs, read_log
 from .model_process import ModelProcess, ModelStartError, Reply
 
 log = logging.getLogger("local_workspace.serving")
 TEND_SECONDS = 1.0
-FLUSH_SECONDS = 5.0
+FLUSH_TICKS = 5
 
 # config is what serves ('null' before the first one does), pending what is to serve next.
 SCHEMA = """
@@ -44,14 +43,12 @@ class Endpoints:
         self._store = services.store
         self._store.declare(SCHEMA)
         self._catalog = services.engine.catalog
-        self._mlflow_db = services.settings.data / "mlflow.db"
+        self._registry = services.registry
         self._logs = services.settings.logs / "serving"
         self._endpoints: dict[str, Endpoint] = {}
         self._tending: asyncio.Task | None = None
         self.limits = Limits(services.settings)
-        self._journal = Journal(
-            services.settings.data / "serving", self._store, services.meter, self._catalog
-        )
+        self._journal = services.journal
         self._invocations = Invocations(self._journal, self.limits)
 
     async def recover(self) -> None:
@@ -73,7 +70,7 @@ class Endpoints:
         endpoints = list(self._endpoints.values())
         self._endpoints.clear()
         await asyncio.gather(*(_end(endpoint) for endpoint in endpoints))
-        await self._journal.flush()
+        await asyncio.to_thread(self._journal.flush)
 
     async def create(self, name: str, config: dict, details: dict, caller: Principal) -> Endpoint:
         """Make an endpoint; ``details`` are its description, tags and ai_gateway."""
@@ -144,15 +141,11 @@ class Endpoints:
         """The last 64 KiB that it wrote while its model was loaded the last time."""
         return read_log(self._entity_logs(name, entity).build)
 
-    async def flush(self) -> None:
-        """Bring what was invoked so far into usage records and inference tables."""
-        await self._journal.flush()
-
     async def _checked(
         self, name: str, config: dict, present: dict | None, details: dict, caller: Principal
     ) -> dict:
         checked = await asyncio.to_thread(
-            check_config, config, present, self._mlflow_db, caller.user_name
+            check_config, config, present, self._registry, caller.user_name
         )
         table = table_of(name, checked, details)
         if table is not None:
@@ -215,7 +208,7 @@ class Endpoints:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             values[name] = os.environ.get(name, "1")
         logs = EntityLogs(self._log_folder(endpoint), entity["name"], settings.log_cap)
-        return ModelProcess(entity, self._mlflow_db, settings.job_python, values, logs, self.limits)
+        return ModelProcess(entity, self._registry, settings.job_python, values, logs, self.limits)
 
     def _entity_logs(self, name: str, entity: str) -> EntityLogs:
         endpoint = self.get(name)
@@ -237,12 +230,15 @@ class Endpoints:
             processes = [p for e in self._endpoints.values() for p in e.processes.values()]
             try:
                 await asyncio.gather(*(process.keep() for process in processes))
-                if ticks % round(FLUSH_SECONDS / TEND_SECONDS) == 0:
-                    await asyncio.to_thread(lambda logs: [one.trim() for one in logs],
-                                            [process.logs for process in processes])  # fmt: skip
-                    await self._journal.flush()
+                if ticks % FLUSH_TICKS == 0:
+                    await asyncio.to_thread(self._write_down, processes)
             except Exception:
                 log.exception("tending the endpoints failed; it is tried again")
+
+    def _write_down(self, processes: list[ModelProcess]) -> None:
+        for process in processes:
+            process.logs.trim()
+        self._journal.flush()
 
     def _save(self, endpoint: Endpoint) -> None:
         if self._endpoints.get(endpoint.name) is not endpoint:

@@ -12,15 +12,16 @@ recorded twice only by a kill between the record and the change of the name.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..access.tokens import OWNER
-from ..engine.catalog import Catalog
+from ..engine.catalog import SYSTEM, Catalog
+from ..engine.sql_text import Statement
 from ..metering.meter import Meter
 from ..store import Store, new_id
 from .inference_table import TableGone, append
@@ -29,7 +30,7 @@ log = logging.getLogger("local_workspace.serving")
 
 
 class Journal:
-    """``note`` and ``flush`` belong to the event loop; the work of a flush is done in a thread."""
+    """``note`` is for the event loop, ``flush`` for any thread: one flush works at a time."""
 
     def __init__(self, folder: Path, store: Store, meter: Meter, catalog: Catalog) -> None:
         self._folder = folder
@@ -38,37 +39,56 @@ class Journal:
         self._catalog = catalog
         self._open_file = folder / "open.jsonl"
         self._descriptor: int | None = None
-        self._flushing = asyncio.Lock()
+        self._writing = threading.Lock()
+        self._flushing = threading.Lock()
+        # What statements may name that would read something else after a flush.
+        self._waiting: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def note(self, record: dict) -> None:
         """Keep one invocation. A full disk costs the record, not the answer."""
+        line = json.dumps(record).encode() + b"\n"
+        with self._writing:
+            try:
+                self._append(line)
+            except OSError as error:
+                log.error("an invocation of %s could not be kept: %s", record["endpoint"], error)
+                return
+            self._waiting.add(SYSTEM)
+            if record.get("table"):
+                self._waiting.add(record["table"].rsplit(".", 1)[-1])
+
+    def settle(self, statement: Statement, place: tuple[str, str]) -> None:
+        """Flush before a statement that names what invocations wait for, or starts from it."""
+        waiting = self._waiting
+        if waiting and (
+            place[0].lower() in waiting
+            or any(token.name.lower() in waiting for token in statement.tokens)
+        ):
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring everything noted so far to where it is read."""
+        with self._flushing:
+            if self._open_file.exists():
+                with self._store.transaction() as db:
+                    number = new_id(db)
+                with self._writing:
+                    self._open_file.rename(self._folder / f"{number}.new.jsonl")
+                    self._waiting = set()
+                    if self._descriptor is not None:
+                        os.close(self._descriptor)
+                        self._descriptor = None
+            self._drain()
+
+    def _append(self, line: bytes) -> None:
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
             self._descriptor = os.open(self._open_file, flags, 0o600)
-        line = json.dumps(record).encode() + b"\n"
-        try:
-            written = os.write(self._descriptor, line)
-            if written < len(line):
-                os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
-                raise OSError("the disk is full")
-        except OSError as error:
-            log.error("an invocation of %s could not be kept: %s", record["endpoint"], error)
-
-    async def flush(self) -> None:
-        """Bring everything noted so far to where it is read."""
-        async with self._flushing:
-            if self._open_file.exists():
-                number = await asyncio.to_thread(self._number)
-                self._open_file.rename(self._folder / f"{number}.new.jsonl")
-                if self._descriptor is not None:
-                    os.close(self._descriptor)
-                    self._descriptor = None
-            await asyncio.to_thread(self._drain)
-
-    def _number(self) -> int:
-        with self._store.transaction() as db:
-            return new_id(db)
+        written = os.write(self._descriptor, line)
+        if written < len(line):
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+            raise OSError("the disk is full")
 
     def _drain(self) -> None:
         # The batches of a table are written in their order: the number in the last commit tells

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ApiError
+from ..mlflow_server.registry import ModelRegistry
 from ..runs.task_process import task_environment
 from .limits import Limits
 from .logs import EntityLogs
-from .registry import locate_version, missing
 
 log = logging.getLogger("local_workspace.serving")
 HOST_FILE = Path(__file__).parents[1] / "children" / "model_host.py"
 START_SECONDS = 120
-MAX_WAITING = 256
+# Below what the whole workspace answers at a time, so that one model does not use it up.
+MAX_WAITING = 100
 MAX_PAUSE_SECONDS = 60
 REQUEST = struct.Struct(">I")
 ANSWER = struct.Struct(">HBdI")
@@ -54,7 +55,7 @@ class ModelProcess:
     """
 
     def __init__(
-        self, entity: dict, mlflow_db: Path, python: str, values: dict[str, str],
+        self, entity: dict, registry: ModelRegistry, python: str, values: dict[str, str],
         logs: EntityLogs, limits: Limits,
     ) -> None:  # fmt: skip
         self.logs = logs
@@ -62,7 +63,7 @@ class ModelProcess:
         self.used = time.monotonic()
         self._model, self._version = entity["entity_name"], entity["entity_version"]
         self._sleeps = entity["scale_to_zero_enabled"]
-        self._mlflow_db = mlflow_db
+        self._registry = registry
         self._python = python
         self._values = values
         self._limits = limits
@@ -104,8 +105,10 @@ class ModelProcess:
         if not self._sleeps:
             self._begin()
             return
-        if await asyncio.to_thread(self._locate) is None:
-            self._note_failure(missing(self._model, self._version))
+        try:
+            await self._locate()
+        except ModelStartError as error:
+            self._note_failure(str(error))
         self._asleep = True
 
     async def stop(self) -> None:
@@ -225,7 +228,7 @@ class ModelProcess:
                 reply, replace = await self._receive()
         except TimeoutError as error:
             log.warning("model %s exceeded its deadline; its process is replaced", self._model)
-            await self._replace()
+            await self._replace(hanging=True)
             text = f"The model did not answer within {seconds:.0f} s."
             raise ApiError(504, "DEADLINE_EXCEEDED", text) from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -244,7 +247,9 @@ class ModelProcess:
             await self._replace()
         return reply
 
-    async def _replace(self) -> None:
+    async def _replace(self, hanging: bool = False) -> None:
+        if hanging:
+            _signal(self._process, signal.SIGKILL)
         await self._halt()
         if not self._closed:
             self._begin()
@@ -268,14 +273,16 @@ class ModelProcess:
         _signal(process, signal.SIGKILL)
         process.wait()
 
-    def _locate(self) -> str | None:
-        return locate_version(self._mlflow_db, self._model, self._version)
+    async def _locate(self) -> str:
+        find = self._registry.folder
+        try:
+            return str(await asyncio.to_thread(find, self._model, int(self._version)))
+        except ApiError as error:
+            raise ModelStartError(error.message) from error
 
     async def _start(self) -> None:
         await self._halt()
-        location = await asyncio.to_thread(self._locate)
-        if location is None:
-            raise ModelStartError(missing(self._model, self._version))
+        location = await self._locate()
         uri = f"models:/{self._model}/{self._version}"
         ours, theirs = socket.socketpair()
         ours.setblocking(False)

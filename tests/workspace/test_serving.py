@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from datetime import timedelta
 
@@ -20,84 +18,25 @@ from databricks.sdk.errors import (
 from databricks.sdk.service.serving import (
     EndpointCoreConfigInput,
     Route,
-    ServedEntityInput,
     TrafficConfig,
 )
-from workspace_process import child_environment
-
-TRAIN = """
-import sys, time, os
-import mlflow, pandas as pd
-from mlflow.models import infer_signature
-from sklearn.linear_model import LinearRegression
-
-uri, root = sys.argv[1:3]
-mlflow.set_tracking_uri(uri)
-experiment = mlflow.create_experiment("tests", artifact_location=root + "/tests")
-frame = pd.DataFrame({"a": [0.0, 1.0, 2.0]})
-
-
-class Moody(mlflow.pyfunc.PythonModel):
-    def predict(self, context, model_input, params=None):
-        mood = model_input["mood"].iloc[0]
-        if mood == "raise":
-            raise ValueError("this model always has a reason")
-        if mood == "exit":
-            os._exit(3)
-        if mood == "hang":
-            time.sleep(600)
-        return [mood.upper()]
-
-
-with mlflow.start_run(experiment_id=experiment):
-    for slope in (2.0, 3.0):
-        model = LinearRegression().fit(frame, frame["a"] * slope)
-        mlflow.sklearn.log_model(
-            model, name="m", registered_model_name="main.ml.line",
-            signature=infer_signature(frame, model.predict(frame)),
-            serialization_format="cloudpickle",
-        )
-    moods = pd.DataFrame({"mood": ["calm"]})
-    mlflow.pyfunc.log_model(
-        name="moody", python_model=Moody(), registered_model_name="main.ml.moody",
-        signature=infer_signature(moods, ["CALM"]),
-    )
-"""
+from serving_models import entity, model_processes, serve, workspace_with_models
 
 
 @pytest.fixture(scope="module")
-def models(workspace, tmp_path_factory):
-    """Two versions of main.ml.line (slopes 2 and 3) and main.ml.moody in the registry."""
-    script = tmp_path_factory.mktemp("train") / "train.py"
-    script.write_text(TRAIN)
-    done = subprocess.run(
-        [sys.executable, str(script), f"sqlite:///{workspace.data}/mlflow.db",
-         (workspace.data / "mlartifacts").as_uri()],
-        env=child_environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-        cwd=script.parent, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-def entity(model: str, version: str, name: str | None = None) -> ServedEntityInput:
-    return ServedEntityInput(
-        name=name,
-        entity_name=model,
-        entity_version=version,
-        workload_size="Small",
-        scale_to_zero_enabled=False,
-    )
+def workspace(tmp_path_factory):
+    yield from workspace_with_models(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def line(workspace, models):
+def line(workspace):
     """Endpoint ``line`` with versions 1 and 2, half of the traffic each."""
     client = workspace.sdk()
     created = client.serving_endpoints.create_and_wait(
         name="line",
         config=EndpointCoreConfigInput(
             name="line",
-            served_entities=[entity("main.ml.line", "1"), entity("main.ml.line", "2")],
+            served_entities=[entity("line", "1"), entity("line", "2")],
             traffic_config=TrafficConfig(
                 routes=[
                     Route(served_entity_name=name, traffic_percentage=50, served_model_name=name)
@@ -113,15 +52,9 @@ def line(workspace, models):
 
 
 @pytest.fixture(scope="module")
-def moody(workspace, models):
+def moody(workspace):
     client = workspace.sdk()
-    client.serving_endpoints.create_and_wait(
-        name="moody",
-        config=EndpointCoreConfigInput(
-            name="moody", served_entities=[entity("main.ml.moody", "1")]
-        ),
-        timeout=timedelta(seconds=240),
-    )
+    serve(client, "moody", entity("moody"))
     yield client
     client.serving_endpoints.delete("moody")
 
@@ -157,23 +90,21 @@ def test_a_body_without_an_input_field_is_refused(line):
         line.api_client.do("POST", "/serving-endpoints/line/invocations", body={"nothing": 1})
 
 
-def test_update_config_swaps_when_the_new_model_is_ready(workspace, models):
+def test_update_config_swaps_when_the_new_model_is_ready(workspace):
     client = workspace.sdk()
     client.serving_endpoints.create_and_wait(
         name="swap",
-        config=EndpointCoreConfigInput(
-            name="swap", served_entities=[entity("main.ml.line", "1", "old")]
-        ),
+        config=EndpointCoreConfigInput(name="swap", served_entities=[entity("line", "1", "old")]),
         timeout=timedelta(seconds=240),
     )
     waiting = client.serving_endpoints.update_config(
-        name="swap", served_entities=[entity("main.ml.line", "2", "new")]
+        name="swap", served_entities=[entity("line", "2", "new")]
     )
     answer = client.serving_endpoints.query("swap", dataframe_records=[{"a": 1.0}])
     assert answer.served_model_name == "old"
     with pytest.raises(ResourceConflict):
         client.serving_endpoints.update_config(
-            name="swap", served_entities=[entity("main.ml.line", "2", "third")]
+            name="swap", served_entities=[entity("line", "2", "third")]
         )
     updated = waiting.result(timeout=timedelta(seconds=240))
     assert updated.config.config_version == 2
@@ -184,11 +115,11 @@ def test_update_config_swaps_when_the_new_model_is_ready(workspace, models):
         client.serving_endpoints.query("swap", dataframe_records=[{"a": 1.0}])
 
 
-def test_unknown_version_is_refused(workspace, models):
+def test_unknown_version_is_refused(workspace):
     with pytest.raises(NotFound, match="no version 99"):
         workspace.sdk().serving_endpoints.create(
             name="nine", config=EndpointCoreConfigInput(
-                name="nine", served_entities=[entity("main.ml.line", "99")]
+                name="nine", served_entities=[entity("line", "99")]
             ),
         )  # fmt: skip
 
@@ -239,16 +170,3 @@ def calm(client) -> list:
             ).predictions
         except TimeoutError:  # what the SDK makes of 503 answers past its own retries
             assert time.monotonic() < deadline
-
-
-def model_processes(workspace, model: str) -> list[int]:
-    """Process ids of the children of the workspace that host a model."""
-    listed = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(workspace.process.pid)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return [
-        int(line.split()[0])
-        for line in listed.stdout.splitlines()
-        if "model_host.py" in line and f".{model}/" in line
-    ]
