@@ -153,7 +153,7 @@ def check_engine(settings: Settings, holder: dict | None) -> Finding:
         log = Path(folder) / "engine.log"
         process = SailProcess(lambda: [CATALOG], CATALOG, log)
         try:
-            process.wait_up(20)
+            process.wait_up()
         except EngineUnavailable:
             said = log.read_text(errors="replace").strip()[-500:] or "it said nothing"
             way_out = "install requirements/lakehouse.txt into this environment again."
