@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
 
 from ..errors import ApiError, bad_request
@@ -22,7 +22,7 @@ from .jobs import Offset, Token, place
 LOGS_IN_ANSWER = 5 * 1024 * 1024
 router = APIRouter()
 
-RunIdInQuery = Annotated[int, Query(le=MOST)]
+RunIdInQuery = Annotated[int, Query(ge=0, le=MOST)]
 Milliseconds = Annotated[int | None, Query(ge=0, le=MOST)]
 
 
@@ -86,7 +86,7 @@ def get_run(
 @router.get("/api/2.2/jobs/runs/list")
 def list_runs(
     request: Request,
-    job_id: Annotated[int | None, Query(le=MOST)] = None,
+    job_id: Annotated[int | None, Query(ge=0, le=MOST)] = None,
     active_only: bool = False,
     completed_only: bool = False,
     expand_tasks: bool = False,
@@ -205,7 +205,7 @@ def export_run(
 
 
 @router.get("/_local/runs/{run_id}", include_in_schema=False)
-def run_page(run_id: int, request: Request) -> HTMLResponse:
+def run_page(run_id: Annotated[int, Path(ge=0, le=MOST)], request: Request) -> HTMLResponse:
     services = request.app.state.services
     query = request.query_params
     services.links.check(request.url.path, query.get("expires", ""), query.get("sig", ""))

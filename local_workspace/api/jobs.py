@@ -89,7 +89,7 @@ def create_job(settings: JobSettings, request: Request) -> dict:
 
 @router.get("/api/2.2/jobs/get")
 def get_job(
-    job_id: Annotated[int, Query(le=MOST)], request: Request, page_token: Token = None
+    job_id: Annotated[int, Query(ge=0, le=MOST)], request: Request, page_token: Token = None
 ) -> dict:
     view = _view(request.app.state.services.jobs.row(job_id))
     start = place(page_token) or 0

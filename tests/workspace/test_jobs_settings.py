@@ -405,7 +405,9 @@ def test_no_settings_break_the_workspace(workspace, job, task):
             )
 
 
-@pytest.mark.parametrize("number", ["-1", "0", str(2**63 - 1), str(2**63), str(10**30), "x"])
+@pytest.mark.parametrize(
+    "number", ["-1", "0", str(2**63 - 1), str(2**63), str(10**30), str(-(10**30)), "x"]
+)
 def test_any_number_as_an_id(workspace, number):
     headers = {"Authorization": f"Bearer {workspace.token}"}
     for path in ("jobs/get?job_id=", "jobs/runs/get?run_id=", "jobs/runs/get-output?run_id=",
