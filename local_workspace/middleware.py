@@ -18,15 +18,16 @@ from .faults import Fault
 log = logging.getLogger("local_workspace.requests")
 
 HEALTH = "/_local/health"
-# Open without a token: discovery comes before authentication, and the prefixes prove themselves
-# by a signature in their query string.
+# Open without a token: discovery comes before authentication, the prefixes prove themselves by a
+# signature in their query string, and the status page asks for a cookie.
 OPEN_PATHS = (
+    "/",
     "/.well-known/databricks-config",
     "/oidc/.well-known/oauth-authorization-server",
     "/oidc/v1/token",
     HEALTH,
 )
-SIGNED_PREFIXES = ("/_local/results/", "/_local/runs/", "/_local/models/")
+SIGNED_PREFIXES = ("/_local/results/", "/_local/runs/", "/_local/models/", "/_local/status")
 
 FAULT_CODES = {
     400: "BAD_REQUEST",

@@ -21,6 +21,7 @@ from .mlflow_server.names import ArtifactNames
 from .mlflow_server.process import MlflowServer
 from .mlflow_server.registry import ModelRegistry
 from .mlflow_server.relocate import follow_folder
+from .pages.sessions import BrowserSessions
 from .pipelines.updates import Pipelines
 from .runs.definitions import Jobs
 from .runs.run_store import RunStore
@@ -57,6 +58,7 @@ class Services:
         self.org_id = self.store.meta("org_id")
         self.links = LinkSigner(self.store.meta("link_secret"))
         self.identity = Identity(self.store)
+        self.browser_sessions = BrowserSessions(self.store, self.identity, self.links)
         self.faults = Faults()
         self.recorder = Recorder(settings.record)
         self.meter = Meter(self.store)

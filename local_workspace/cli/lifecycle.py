@@ -12,7 +12,9 @@ import threading
 import urllib.request
 
 from ..access import certificates
+from ..access.links import LinkSigner
 from ..access.tokens import Identity
+from ..pages.sessions import enter_link
 from ..settings import Settings
 from ..store import Store
 from .problems import Problem
@@ -120,13 +122,16 @@ def stop(given: argparse.Namespace) -> int:
 
 
 def status(given: argparse.Namespace) -> int:
-    """Print running, pid, host, and what the workspace says of its health."""
-    settings, _ = opened(given.data)
+    """Print running, pid, host, what the workspace says of its health, and a way to its page."""
+    settings, store = opened(given.data)
     holder = PidFile(settings.data).holder()
     if holder is None:
         print(json.dumps({"running": False}))
         return NOT_RUNNING
-    print(json.dumps({"running": True, **holder, "health": health(settings, holder["host"])}))
+    told = {"running": True, **holder, "health": health(settings, holder["host"])}
+    # Lets a browser in, once and within minutes.
+    told["page"] = enter_link(LinkSigner(store.meta("link_secret")), holder["host"])
+    print(json.dumps(told))
     return 0
 
 

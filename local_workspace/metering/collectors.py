@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 from .collect_billing import list_prices, usage
 from .collect_lakeflow import jobs, pipelines, runs, task_runs, updates
+from .collect_query import history
 from .place import Place
 
 __all__ = ["COLLECTORS", "Place"]
 
 Collector = Callable[[sqlite3.Connection, Place], None]
 COLLECTORS: tuple[Collector, ...] = (
-    list_prices, usage, jobs, runs, task_runs, pipelines, updates,
+    list_prices, usage, history, jobs, runs, task_runs, pipelines, updates,
 )  # fmt: skip

@@ -48,6 +48,10 @@ class Meter:
         with self._store.transaction() as db:
             self._insert(db, "ORIGINAL", product, (start_ms, end_ms), metadata, identity)
 
+    def since(self, start_ms: int) -> list[sqlite3.Row]:
+        """Records of work that began at or after a moment."""
+        return self._store.rows("SELECT * FROM usage_records WHERE start_ms >= ?", start_ms)
+
     def restate(self, record_id: str, seconds: float) -> None:
         """Correct the length of a recorded piece: a retraction of the row, and a restatement.
 

@@ -28,7 +28,7 @@ class ModelRegistry:
 
     def models(self, catalog: str | None = None, schema: str | None = None) -> list[dict]:
         """Registered models by name; only three-part names belong to a catalog and schema."""
-        rows = self._rows("SELECT * FROM registered_models ORDER BY name")
+        rows = self.all_models()
         wanted = [catalog, schema]
         found = []
         for row in rows:
@@ -37,6 +37,10 @@ class ModelRegistry:
             if len(parts) == 3 and all(want in (None, part) for want, part in fits):
                 found.append(row)
         return found
+
+    def all_models(self) -> list[dict]:
+        """Registered models by name, also those that are in no schema."""
+        return self._rows("SELECT * FROM registered_models ORDER BY name")
 
     def model(self, name: str) -> dict:
         """Raises ApiError 404 for an unknown name."""

@@ -18,7 +18,7 @@ JOIN system.billing.list_prices p
  AND u.usage_start_time >= p.price_start_time
  AND (p.price_end_time IS NULL OR u.usage_start_time < p.price_end_time)
 WHERE u.usage_date >= current_date() - INTERVAL 1 DAY
-GROUP BY ALL
+GROUP BY u.usage_date, u.billing_origin_product, u.sku_name, p.currency_code
 """
 
 

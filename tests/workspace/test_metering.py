@@ -26,6 +26,7 @@ from workspace_process import (
     stop_workspace,
 )
 
+from local_workspace.access.principals import ServicePrincipals
 from local_workspace.errors import ApiError
 from local_workspace.metering.meter import Meter
 from local_workspace.metering.place import Place
@@ -35,6 +36,7 @@ from local_workspace.metering.system_tables import COMPACT_FILES, SystemTables
 from local_workspace.pipelines.pipeline_store import PipelineStore
 from local_workspace.runs.definitions import Jobs
 from local_workspace.runs.run_store import RunStore
+from local_workspace.sql.statement_records import StatementRecords
 from local_workspace.store import Store
 
 NOON = int(dt.datetime(2026, 3, 4, 12, tzinfo=dt.UTC).timestamp() * 1000)
@@ -46,6 +48,8 @@ def parts(folder: Path) -> tuple[Store, Meter, SystemTables]:
     RunStore(store)
     Jobs(store)
     PipelineStore(store)
+    ServicePrincipals(store)
+    StatementRecords(store, folder / "results")
     meter = Meter(store)
     tables = folder / "tables"
     tables.mkdir(exist_ok=True)
@@ -329,6 +333,49 @@ def test_the_sum_over_usage_is_the_time_of_the_runs(http, tmp_path):
     assert found[3] == http.get("/api/2.0/preview/scim/v2/Me").json()["userName"]
 
 
+def test_every_statement_leaves_its_rows(http):
+    """Those that succeed, fail, are cancelled: one in the history, and usage if they ran."""
+    marker = uuid.uuid4().hex
+    asked = []
+    for sql in (f"SELECT '{marker}', 1", f"SELECT '{marker}' FROM main.gold.no_such_table"):
+        body = {"statement": sql, "warehouse_id": "local", "wait_timeout": "50s"}
+        asked.append(http.post("/api/2.0/sql/statements", json=body).json())
+    slow = f"SELECT '{marker}', sum(sqrt(id)) FROM range(1000000000000)"
+    body = {"statement": slow, "warehouse_id": "local", "wait_timeout": "0s"}
+    asked.append(http.post("/api/2.0/sql/statements", json=body).json())
+    path = f"/api/2.0/sql/statements/{asked[2]['statement_id']}"
+    deadline = time.monotonic() + 60
+    while (state := http.get(path).json()["status"]["state"]) != "CANCELED":
+        assert time.monotonic() < deadline and state in ("PENDING", "RUNNING")
+        if state == "RUNNING":
+            http.post(f"{path}/cancel", json={})
+        time.sleep(0.1)
+    http.delete(f"/api/2.0/sql/statements/{asked[0]['statement_id']}")
+    found = ask(
+        http,
+        "SELECT statement_id, execution_status, produced_rows, error_message, executed_by_user_id,"
+        " total_duration_ms FROM system.query.history"
+        f" WHERE statement_text LIKE 'SELECT ''{marker}%'"
+        " ORDER BY start_time",
+    )
+    assert [row[0] for row in found] == [answer["statement_id"] for answer in asked]
+    assert [row[1] for row in found] == ["FINISHED", "FAILED", "CANCELED"]
+    assert [row[2] for row in found] == ["1", None, None]
+    assert "TABLE_OR_VIEW_NOT_FOUND" in found[1][3]
+    assert {row[4] for row in found} == {"1"}
+    assert all(int(row[5]) >= 0 for row in found)
+    ids = ",".join(f"'{row[0]}'" for row in found)
+    (used,) = ask(
+        http,
+        "SELECT count(*), sum(usage_quantity), max(sku_name) FROM system.billing.usage"
+        " WHERE billing_origin_product = 'SQL' AND usage_metadata.warehouse_id = 'local'",
+    )
+    assert int(used[0]) >= 3 and float(used[1]) > 0
+    assert used[2] == "LOCAL_SERVERLESS_SQL_COMPUTE"
+    again = ask(http, f"SELECT count(*) FROM system.query.history WHERE statement_id IN ({ids})")
+    assert again == [["3"]]
+
+
 def test_timelines_of_runs_and_tasks(http, tmp_path):
     run = run_job(
         http, tmp_path, "raise ValueError('x')", parameters=[{"name": "p", "default": "1"}]
@@ -375,7 +422,7 @@ def test_a_correction_on_demand(http, tmp_path):
     body = {"record_id": record_id, "seconds": 1800}
     assert http.post("/_local/usage/restate", json=body).status_code == 200
     (found,) = ask(http, f"SELECT count(*), sum(usage_quantity) {where}")
-    assert found[0] == "3"
+    assert int(found[0]) in (3, 4)  # half an hour may lie in two hours
     assert float(found[1]) == pytest.approx(1.5, abs=1e-6)
     assert http.post("/_local/usage/restate", json=body).status_code == 400
     body["record_id"] = "none"

@@ -1,0 +1,1 @@
+"""Pages for people: plain HTML made here, with nothing to run in a browser."""
