@@ -18,7 +18,7 @@ from .delta_log import is_table
 SYSTEM = "system"
 INFORMATION_SCHEMA = "information_schema"
 _DROPPED = ".dropped-"
-_NAME = re.compile(r"[a-z0-9_][a-z0-9_\- ]{0,254}$")
+_NAME = re.compile(r"[a-z0-9_][a-z0-9_\- ]{0,254}")
 
 
 class CatalogError(Exception):
@@ -41,11 +41,7 @@ class Catalog:
         return sorted(entry.name for entry in self.root.iterdir() if _is_name(entry))
 
     def schemas(self, catalog: str) -> list[str]:
-        folder = self.root / checked(catalog)
-        if not folder.is_dir():
-            raise CatalogError(
-                "NO_SUCH_CATALOG_EXCEPTION", "42704", f"Catalog '{catalog}' was not found."
-            )
+        folder = self.catalog_folder(catalog)
         return sorted(entry.name for entry in folder.iterdir() if _is_name(entry))
 
     def tables(self, catalog: str, schema: str) -> list[str]:
@@ -56,7 +52,8 @@ class Catalog:
 
     def has_table(self, catalog: str, schema: str, table: str) -> bool:
         """Whether a table of these lower-case names exists; no error for what is no name."""
-        return is_table(self.root / catalog / schema / table)
+        key = (catalog, schema, table)
+        return all(map(_NAME.fullmatch, key)) and is_table(self.root.joinpath(*key))
 
     def find(self, names: set[str]) -> dict[tuple[str, str, str], Path]:
         """The tables, in any schema, whose own lower-case name is one of ``names``."""
@@ -81,8 +78,15 @@ class Catalog:
     def all_schemas(self) -> list[tuple[str, str]]:
         return [(name, schema) for name in self.catalogs() for schema in self.schemas(name)]
 
+    def catalog_folder(self, catalog: str) -> Path:
+        folder = self.root / checked(catalog)
+        if not folder.is_dir():
+            text = f"Catalog '{catalog}' was not found."
+            raise CatalogError("NO_SUCH_CATALOG_EXCEPTION", "42704", text)
+        return folder
+
     def schema_folder(self, catalog: str, schema: str) -> Path:
-        folder = self.root / checked(catalog) / checked(schema)
+        folder = self.catalog_folder(catalog) / checked(schema)
         if not folder.is_dir():
             raise CatalogError(
                 "SCHEMA_NOT_FOUND", "42704", f"The schema `{catalog}`.`{schema}` cannot be found."
@@ -100,8 +104,7 @@ class Catalog:
         return folder
 
     def create_schema(self, catalog: str, schema: str, if_not_exists: bool) -> None:
-        self.schemas(catalog)
-        folder = self.root / checked(catalog) / checked(schema)
+        folder = self.catalog_folder(catalog) / checked(schema)
         try:
             folder.mkdir()
         except FileExistsError as error:
@@ -134,10 +137,10 @@ class Catalog:
 def checked(name: str) -> str:
     """Return the folder name for an identifier; refuse what could leave the tables folder."""
     lowered = name.lower()
-    if not _NAME.match(lowered):
+    if not _NAME.fullmatch(lowered):
         raise CatalogError("INVALID_IDENTIFIER", "42602", f"The name `{name}` cannot be used.")
     return lowered
 
 
 def _is_name(entry: Path) -> bool:
-    return entry.is_dir() and _NAME.match(entry.name) is not None
+    return entry.is_dir() and _NAME.fullmatch(entry.name) is not None

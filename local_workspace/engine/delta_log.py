@@ -29,6 +29,15 @@ def commit_file(folder: Path, version: int) -> Path:
     return folder / LOG / f"{version:020}.json"
 
 
+def commit_ms(folder: Path, version: int) -> int | None:
+    """When a version was committed, in milliseconds since the epoch: the time of its file, which
+    is what time travel goes by. None when the file was cleaned up."""
+    try:
+        return commit_file(folder, version).stat().st_mtime_ns // 1_000_000
+    except FileNotFoundError:
+        return None
+
+
 def commit_info(folder: Path, version: int) -> dict:
     """The commitInfo of a version; empty when the commit has none or its file was cleaned up."""
     try:

@@ -18,7 +18,7 @@ from .interval_results import as_text, has_intervals, readable, text_schema
 from .parameters import bind, plain_markers
 from .sail_errors import engine_error
 from .sail_guard import refuse_known_faults
-from .sail_names import for_engine
+from .sail_names import for_engine, names_in
 from .sail_process import SailProcess, SailServer
 from .sail_session import SailSession, SessionPool
 from .spark_connect import Literals, Rows, sql_plan
@@ -26,8 +26,10 @@ from .spark_types import columns
 from .sql_text import SqlTextError, Statement
 from .table_info import Tables
 
-COMMIT_CONFLICT = "Failed to commit transaction"
-COMMIT_TRIES = 8
+# What a statement meets when others write to its table: the commit of another one came first, or
+# the log was read in the moment in which another one wrote its checkpoint.
+IN_THE_WAY = ("Failed to commit transaction", "Missing commit file: expected version")
+TRIES = 8
 # (lower-case names in a statement, catalog in use) -> rows by (catalog, view).
 Views = Callable[[set[str], str], dict[tuple[str, str], pa.Table]]
 
@@ -120,25 +122,20 @@ class _SailOperation:
         self._ended = True
 
     def run(self) -> Result:
-        tries = COMMIT_TRIES if not self._statement.is_query else 1
-        for attempt in range(1, tries + 1):
+        for attempt in range(1, TRIES + 1):
             try:
                 return self._run_once()
             except Exception as error:
                 failure = self._failure(error)
-                # The loser of a commit has written nothing that a reader sees: try again.
-                if COMMIT_CONFLICT not in failure.message or attempt == tries:
+                # Nothing was written that a reader sees: try again.
+                if attempt == TRIES or not any(text in str(failure) for text in IN_THE_WAY):
                     raise failure from error
                 time.sleep(random.uniform(0.5, 1.0) * min(0.05 * 2**attempt, 2.0))
         raise AssertionError("unreachable")
 
     def _run_once(self) -> Result:
         session = self._begin()
-        names = {
-            token.name.lower()
-            for token in self._statement.tokens
-            if token.kind in ("word", "quoted")
-        }
+        names = names_in(self._statement)
         session.sync(names, self._place)
         if INFORMATION_SCHEMA in names | {self._place[1]}:
             session.show(self._engine.views(names, self._place[0]))

@@ -8,6 +8,7 @@ import grpc
 
 from .catalog import CatalogError
 from .interface import Cancelled, EngineError, EngineUnavailable
+from .sail_names import workspace_text
 
 _CLASS = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\]\s*(.*)", re.DOTALL)
 _STATE = re.compile(r"SQLSTATE:\s*([0-9A-Z]{5})")
@@ -28,6 +29,10 @@ STATES = {
 # Sail gives a class for few errors; the others are told apart by their text.
 _PATTERNS = [
     (re.compile(r"found .* expected", re.DOTALL), "PARSE_SYNTAX_ERROR", "42601"),
+    (re.compile(r"Missing commit file: expected final version"),
+     "DELTA_VERSION_NOT_FOUND", "22003"),
+    (re.compile(r"No version of the Delta table exists at or before"),
+     "DELTA_TIMESTAMP_EARLIER_THAN_COMMIT_RETENTION", "42816"),
     (re.compile(r"table location must be an absolute path"), "SCHEMA_NOT_FOUND", "42704"),
     (re.compile(r"No field named [^\n]*#\d"), "MISSING_AGGREGATION", "42803"),
     (re.compile(r"not found in table schema|missing from input data"),
@@ -64,7 +69,7 @@ def engine_error(error: BaseException) -> EngineError:
         return error
     if isinstance(error, CatalogError):
         return EngineError(str(error), error.error_class, error.sql_state)
-    text = (_details(error) or str(error)).strip()
+    text = workspace_text((_details(error) or str(error)).strip())
     if _engine_gone(error, text):
         return EngineUnavailable(
             "[CONNECTION_FAILURE] The SQL engine stopped while the statement ran and is being "

@@ -23,6 +23,12 @@ def engine_catalog(catalog: str) -> str:
     return _SYSTEM_HERE if catalog == SYSTEM else catalog
 
 
+def names_in(statement: Statement) -> set[str]:
+    """All names that a rewritten statement holds, in lower case, as the workspace knows them."""
+    found = {token.name.lower() for token in statement.tokens if token.kind in ("word", "quoted")}
+    return {SYSTEM if name == _SYSTEM_HERE else name for name in found}
+
+
 def workspace_text(text: str) -> str:
     """An error text of the engine with the catalog names that a user knows."""
     return text.replace(_SYSTEM_HERE, SYSTEM)

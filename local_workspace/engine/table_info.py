@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from .catalog import Catalog
-from .delta_log import LOG, commit_file, newest_version
+from .delta_log import LOG, commit_file, commit_ms, newest_version
 from .table_types import sql_type
 
 KEEP = 2000
+TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,16 @@ class Tables:
 
     def info(self, catalog: str, schema: str, table: str) -> TableInfo:
         """Facts of a table. Raises CatalogError when there is no such table."""
-        folder = self._catalog.table_folder(catalog, schema, table)
+        for _ in range(TRIES):
+            folder = self._catalog.table_folder(catalog, schema, table)
+            try:
+                return self._info(folder)
+            except (DeltaError, FileNotFoundError) as error:
+                # It may have been dropped, or made anew, while it was read: look again.
+                failure = error
+        raise failure
+
+    def _info(self, folder: Path) -> TableInfo:
         mark = _mark(folder)
         with self._lock:
             known = self._known.get(folder)
@@ -107,20 +118,21 @@ class Tables:
         return found
 
 
-def _mark(folder: Path) -> tuple[int, int]:
+def _mark(folder: Path) -> tuple[int, ...]:
     """Changes with every commit, and when the table is dropped and made again."""
     version = newest_version(folder)
-    return version, (folder / LOG).stat().st_ino
+    try:
+        newest = commit_file(folder, version).stat()
+    except FileNotFoundError:  # cleaned up after a checkpoint
+        newest = (folder / LOG).stat()
+    return version, newest.st_ino, newest.st_mtime_ns, newest.st_size
 
 
 def _read(folder: Path) -> TableInfo:
     table = DeltaTable(folder, without_files=True)
     metadata = table.metadata()
     version = table.version()
-    try:
-        updated = commit_file(folder, version).stat().st_mtime_ns // 1_000_000
-    except FileNotFoundError:  # cleaned up after a checkpoint
-        updated = metadata.created_time or 0
+    updated = commit_ms(folder, version) or metadata.created_time or 0
     fields = json.loads(table.schema().to_json())["fields"]
     partitions = metadata.partition_columns
     return TableInfo(

@@ -14,7 +14,7 @@ from pathlib import Path
 from deltalake import DeltaTable, Field
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from .delta_log import LOG, commit_file, newest_version
+from .delta_log import LOG, commit_file, commit_ms, newest_version
 from .interface import EngineError
 from .table_info import TableInfo
 
@@ -25,14 +25,14 @@ def history(table: TableInfo, limit: int | None) -> list[dict]:
     """The commits of a table, newest first, at most ``limit`` of them."""
     with _delta_errors():
         commits = DeltaTable(table.folder, without_files=True).history(limit)
-    return [_commit(commit) for commit in commits]
+    return [_commit(table.folder, commit) for commit in commits]
 
 
-def _commit(commit: dict) -> dict:
+def _commit(folder: Path, commit: dict) -> dict:
     row = {key: commit.get(key) for key in ("version", "operation", "readVersion",
            "isolationLevel", "isBlindAppend", "userMetadata", "engineInfo", "userId",
            "userName")}  # fmt: skip
-    row["timestamp"] = _moment(commit.get("timestamp"))
+    row["timestamp"] = _moment(commit_ms(folder, commit["version"]) or commit.get("timestamp"))
     row["operationParameters"] = _as_text(commit.get("operationParameters") or {})
     row["operationMetrics"] = _as_text(commit.get("operationMetrics") or {})
     return row
@@ -91,8 +91,8 @@ def _check_restore(table: TableInfo, target: int | dt.datetime) -> None:
                 f"[{oldest}, {newest}].",
             )  # fmt: skip
         return
-    commits = DeltaTable(table.folder, without_files=True).history()
-    times = [commit["timestamp"] for commit in commits if commit.get("timestamp")]
+    versions = range(_oldest_version(table.folder), newest + 1)
+    times = [time for version in versions if (time := commit_ms(table.folder, version))]
     asked = int(target.timestamp() * 1000)
     if times and asked > max(times):
         raise _error(

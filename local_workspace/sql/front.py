@@ -12,6 +12,7 @@ from ..engine.interface import Operation, Parameter
 from ..engine.sail import SailEngine
 from ..engine.sail_errors import engine_error
 from ..engine.sql_text import SqlTextError, Statement
+from ..unity.information_schema import InformationSchema
 from ..unity.objects import Objects, require_writable
 from .answers import Answer, Compute
 from .catalog_statements import definitions, describe, maintenance, session, show
@@ -46,13 +47,13 @@ class SqlFront:
         self,
         engine: SailEngine,
         objects: Objects,
+        information_schema: InformationSchema,
         sessions: Sessions,
         before: Callable[[Statement, tuple[str, str]], None],
     ) -> None:
         """``before`` sees each statement first, with the (catalog, schema) it starts from."""
         self._engine = engine
-        self._objects = objects
-        self._sessions = sessions
+        self._parts = (engine, objects, information_schema, sessions)
         self._before = before
 
     def statement(
@@ -79,7 +80,7 @@ class SqlFront:
             return run()
         self._before(parsed, place)
         user = session.user if session else OWNER.user_name
-        context = Context(self._engine, self._objects, self._sessions, *place, user, session)
+        context = Context(*self._parts, *place, user, session)
         try:
             answer = _HERE.get(parsed.verb)
             compute = answer(Words(parsed), context) if answer else None
@@ -94,8 +95,9 @@ def _zone(session: Session | None) -> str:
     return time_zone(session.confs if session else {})
 
 
-def _changed(context: Context, parts: list[str]) -> Path:
-    """The folder of a table that a statement changes. Raises CatalogError."""
-    place = context.table_name(parts)
-    require_writable(*place[:2])
-    return context.engine.catalog.root.joinpath(*place)
+def _changed(context: Context, parts: list[str]) -> Path | None:
+    """The folder of the table that a statement changes, if there is one. Raises CatalogError."""
+    key = context.table_name(parts)
+    require_writable(*key[:2])
+    catalog = context.engine.catalog
+    return catalog.root.joinpath(*key) if catalog.has_table(*key) else None

@@ -43,11 +43,11 @@ class Counted:
 
 
 def counted(
-    operation: Operation, statement: Statement, folder_of: Callable[[list[str]], Path]
+    operation: Operation, statement: Statement, folder_of: Callable[[list[str]], Path | None]
 ) -> Operation:
     """The operation with the answer that clients expect of a statement that is no query.
 
-    ``folder_of`` finds the folder of a table by the parts of its name.
+    ``folder_of`` finds the folder of a table by the parts of its name, or None.
     """
     verb = statement.main_verb
     if statement.is_query or verb == "EXPLAIN":

@@ -87,6 +87,20 @@ class InformationSchema:
             for name in catalogs
         }
 
+    def info(self, catalog: str, schema: str, table: str) -> TableInfo:
+        """Facts of a table or view. Raises CatalogError when there is none of this name."""
+        if schema == INFORMATION_SCHEMA:
+            self._catalog.schemas(catalog)
+            return view_info(catalog, table)
+        return self._tables.info(catalog, schema, table)
+
+    def names(self, catalog: str, schema: str) -> list[str]:
+        """Names of the tables and views of a schema. Raises CatalogError."""
+        if schema == INFORMATION_SCHEMA:
+            self._catalog.schemas(catalog)
+            return sorted(VIEWS)
+        return self._catalog.tables(catalog, schema)
+
     def all_tables(self) -> Iterator[TableInfo]:
         """Every table and view of every catalog."""
         for key in self._catalog.all_tables():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...engine.catalog import INFORMATION_SCHEMA, CatalogError
+from ...engine.catalog import CatalogError
 from ...engine.sail import SailEngine
 from ...engine.table_info import TableInfo
-from ...unity.information_schema import VIEWS, view_info
+from ...unity.information_schema import InformationSchema
 from ...unity.objects import Objects
 from ..sessions import Session, Sessions
 
@@ -18,6 +18,7 @@ class Context:
 
     engine: SailEngine
     objects: Objects
+    information_schema: InformationSchema
     sessions: Sessions
     catalog: str
     schema: str
@@ -31,29 +32,18 @@ class Context:
 
     def table_name(self, parts: list[str]) -> tuple[str, str, str]:
         """(catalog, schema, table) that a name of one to three parts means."""
-        catalog, schema, table = [self.catalog, self.schema, *parts][-3:]
+        place = [self.catalog, self.schema][: 3 - len(parts)]
+        catalog, schema, table = [*place, *parts]
         return catalog.lower(), schema.lower(), table.lower()
 
     def table(self, parts: list[str]) -> TableInfo:
         """Facts of a table or view. Raises CatalogError when there is none of this name."""
-        return self.info(*self.table_name(parts))
-
-    def info(self, catalog: str, schema: str, table: str) -> TableInfo:
-        if schema == INFORMATION_SCHEMA:
-            self.objects.require_schema(catalog, schema)
-            return view_info(catalog, table)
+        key = self.table_name(parts)
         try:
-            return self.engine.tables.info(catalog, schema, table)
+            return self.information_schema.info(*key)
         except CatalogError as error:
             if error.error_class not in ("SCHEMA_NOT_FOUND", "NO_SUCH_CATALOG_EXCEPTION"):
                 raise
             # Asked for a table, SQL does not tell a missing schema from a missing table.
-            text = f"The table or view `{catalog}`.`{schema}`.`{table}` cannot be found."
+            text = f"The table or view `{'`.`'.join(key)}` cannot be found."
             raise CatalogError("TABLE_OR_VIEW_NOT_FOUND", "42P01", text) from error
-
-    def tables(self, catalog: str, schema: str) -> list[str]:
-        """Names of all tables and views of a schema."""
-        if schema == INFORMATION_SCHEMA:
-            self.objects.require_schema(catalog, schema)
-            return sorted(VIEWS)
-        return self.engine.catalog.tables(catalog, schema)

@@ -1,4 +1,4 @@
-"""The patterns of SHOW statements."""
+"""The patterns of names: those of SHOW statements, and those of SQL's LIKE."""
 
 from __future__ import annotations
 
@@ -25,3 +25,17 @@ def _choice(pattern: str) -> re.Pattern:
     return re.compile(
         "".join(_ANY.get(part) or re.escape(part[-1]) for part in parts), re.IGNORECASE
     )
+
+
+def sql_like(pattern: str | None) -> Callable[[str], bool]:
+    """A test for names: ``%`` is any text, ``_`` any letter; the letter case does not count.
+
+    Nothing, an empty text and ``*`` fit everything.
+    """
+    if not pattern or pattern == "*":
+        return lambda name: True
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    special = {"%": ".*", "_": "."}
+    text = "".join(special.get(part) or re.escape(part[-1]) for part in parts)
+    compiled = re.compile(text, re.DOTALL | re.IGNORECASE)
+    return lambda name: compiled.fullmatch(name) is not None

@@ -82,7 +82,11 @@ def _tables(words: Words, context: Context) -> Compute:
     fits = like(_pattern(words))
     return lambda: answer(
         _TABLES,
-        [(place[1], name, False) for name in context.tables(*place) if fits(name)],
+        [
+            (place[1], name, False)
+            for name in context.information_schema.names(*place)
+            if fits(name)
+        ],
     )
 
 
@@ -91,8 +95,10 @@ def _views(words: Words, context: Context) -> Compute:
     fits = like(_pattern(words))
 
     def compute() -> Result:
-        names = [name for name in context.tables(*place) if fits(name)]
-        views = [name for name in names if context.info(*place, name).kind == "VIEW"]
+        names = [name for name in context.information_schema.names(*place) if fits(name)]
+        views = [
+            name for name in names if context.information_schema.info(*place, name).kind == "VIEW"
+        ]
         return answer(_VIEWS, [(place[1], name, False, False) for name in views])
 
     return compute
@@ -157,8 +163,8 @@ _FORMS = {
 
 
 def _pattern(words: Words) -> str | None:
-    words.take("LIKE")
-    return words.string() if words.next.kind == "string" else None
+    given = words.take("LIKE") or words.next.kind == "string"
+    return words.string() if given else None
 
 
 def _clause(words: Words, *keywords: str) -> str | None:
@@ -189,9 +195,9 @@ def _found(context: Context, catalogs: list[str], of_schema, of_table):
         for catalog in catalogs:
             for schema in filter(of_schema, context.objects.schemas(catalog)):
                 with suppress(CatalogError):  # dropped since it was listed
-                    for name in filter(of_table, context.tables(catalog, schema)):
+                    for name in filter(of_table, context.information_schema.names(catalog, schema)):
                         with suppress(CatalogError):
-                            yield context.info(catalog, schema, name)
+                            yield context.information_schema.info(catalog, schema, name)
 
     return tables
 
