@@ -46,9 +46,11 @@ def gate(tmp_path_factory):
     data = tmp_path_factory.mktemp("gate")
     made = init_workspace(data)
     given = {"data": str(data), "port": free_port(), **BOUNDS}
+    program = tmp_path_factory.mktemp("program") / "serve.py"
+    program.write_text(SERVE)
     with (data / "serve.stderr").open("w") as errors:
         process = subprocess.Popen(
-            [PYTHON, "-c", SERVE, json.dumps(given)], cwd=ROOT, env=child_environment(),
+            [PYTHON, program, json.dumps(given)], cwd=ROOT, env=child_environment(),
             stdout=subprocess.PIPE, stderr=errors, text=True,
         )  # fmt: skip
     ready = json.loads(process.stdout.readline())
