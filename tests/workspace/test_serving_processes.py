@@ -134,6 +134,7 @@ def test_who_waits_behind_a_model_that_hangs_is_answered_by_the_next_process(
             lambda: endpoints.serving_endpoints.logs("moody", "moody-1").logs.endswith("hang\n"),
             "the model hangs",
         )
+        web.post("/_local/serving", json={"invocation_seconds": 60})
         answers = at_once(workspace, *["pid"] * 3)
     assert hanging.result().status_code == 504
     assert "did not answer within" in hanging.result().json()["message"]
