@@ -117,11 +117,16 @@ class ServicePrincipals:
                 found = principal_of(row)
         return found
 
-    def _get(self, client_id: str) -> Principal:
+    def find(self, client_id: str) -> Principal | None:
+        """The service principal of a client id (its user name), or None."""
         row = self._store.row("SELECT * FROM service_principals WHERE client_id = ?", client_id)
-        if row is None:
+        return principal_of(row) if row is not None else None
+
+    def _get(self, client_id: str) -> Principal:
+        principal = self.find(client_id)
+        if principal is None:
             raise not_found(f"Service principal {client_id} does not exist.")
-        return principal_of(row)
+        return principal
 
 
 def principal_of(row) -> Principal:

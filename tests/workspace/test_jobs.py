@@ -11,6 +11,8 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.config import Config
 from databricks.sdk.errors import BadRequest
 from databricks.sdk.errors.platform import NotImplemented, ResourceDoesNotExist
 from databricks.sdk.errors.sdk import OperationFailed
@@ -463,3 +465,24 @@ def test_nothing_of_the_callers_environment_leaks(client, script):
     )
     run = finish(client, client.jobs.run_now(job.job_id).run_id)
     assert client.jobs.get_run_output(run.tasks[0].run_id).logs.strip() == "[]"
+
+
+def test_a_task_acts_for_who_started_it(client, script, workspace):
+    source = (
+        "from databricks.sdk import WorkspaceClient\n"
+        "print(WorkspaceClient().current_user.me().user_name)\n"
+    )
+    job = client.jobs.create(name="who", tasks=[script("t", source)])
+    credentials = workspace.credentials
+    service = WorkspaceClient(
+        config=Config(
+            host=workspace.host, client_id=credentials.client_id,
+            client_secret=credentials.client_secret, auth_type="oauth-m2m",
+            config_file=os.devnull, retry_timeout_seconds=10,
+        )
+    )  # fmt: skip
+    for caller in (client, service):
+        run = finish(client, caller.jobs.run_now(job.job_id).run_id)
+        user = caller.current_user.me().user_name
+        assert run.creator_user_name == user
+        assert client.jobs.get_run_output(run.tasks[0].run_id).logs.splitlines() == [user]

@@ -74,8 +74,8 @@ def test_the_statements_of_a_file_run_one_after_the_other_in_one_session(client)
     -- a comment; with a semicolon
     CREATE TABLE main.gold.sql_task (n INT, text STRING) USING delta;
     USE main.gold;
-    INSERT INTO sql_task VALUES (1, 'a;b'), (2, :who), (3, :day);
-    SELECT n, text FROM sql_task ORDER BY n;
+    INSERT INTO sql_task VALUES (1, 'a;b'), (2, "c'd");
+    SELECT n, text, :who AS who, :day AS day FROM sql_task ORDER BY n;
     """
     path = put(client, script, "steps.sql")
     run, output = run_one(
@@ -85,14 +85,14 @@ def test_the_statements_of_a_file_run_one_after_the_other_in_one_session(client)
     )
     assert state(run) == ("TERMINATED", "SUCCESS"), output.error
     assert rows(client, "SELECT text FROM main.gold.sql_task ORDER BY n") == [
-        ["a;b"], ["o'neil"], ["2026-01-31"],
+        ["a;b"], ["c'd"],
     ]  # fmt: skip
     query = output.sql_output.query_output
     assert query.warehouse_id == "local" and query.query_text == script
     assert len(query.sql_statements) == 4
     last = client.statement_execution.get_statement(query.sql_statements[-1].lookup_key)
-    assert last.manifest.total_row_count == 3
-    assert "o'neil" in output.logs and "statement 4 of 4" in output.logs
+    assert last.result.data_array[1] == ["2", "c'd", "o'neil", "2026-01-31"]
+    assert "c'd" in output.logs and "statement 4 of 4" in output.logs
     assert "o&#x27;neil" in httpx.get(query.output_link.partition("#")[0]).text
     client.statement_execution.execute_statement("DROP TABLE main.gold.sql_task", "local")
 

@@ -6,6 +6,7 @@ import shutil
 import threading
 from functools import partial
 
+from ...access.principals import OWNER, Principal
 from ..task_inputs import local_file, task_values
 from ..task_process import (
     TaskOutcome,
@@ -27,6 +28,7 @@ class PythonWork:
         self._lock = threading.Lock()
         self._stopped = False
         self._process: TaskProcess | None = None
+        self._principal = _principal(context)
         locate = partial(local_file, context.services)
         self._spec = {
             "arguments": arguments(context.payload),
@@ -45,7 +47,9 @@ class PythonWork:
 
     def run(self) -> Outcome:
         services = self._context.services
-        token_id, token = services.identity.task_token(self._context.attempt["run_id"])
+        token_id, token = services.identity.task_token(
+            self._context.attempt["run_id"], self._principal
+        )
         try:
             environment = task_environment(task_values(services, token), self._spec["wheels"])
             with self._lock:
@@ -65,6 +69,18 @@ class PythonWork:
             self._stopped = True
         if self._process is not None:
             self._process.stop("CANCELED", self._settings.stop_grace_seconds)
+
+
+def _principal(context: TaskContext) -> Principal:
+    """Whom the task acts for: who started its run, or made the job whose schedule did."""
+    name = context.run["creator"] or OWNER.user_name
+    if name == OWNER.user_name:
+        return OWNER
+    principal = context.services.identity.service_principals.find(name)
+    if principal is None:
+        text = f"The service principal {name}, for which the task would run, was deleted."
+        raise TaskStartError("UNAUTHORIZED_ERROR", text)
+    return principal
 
 
 def arguments(payload: dict) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from ...engine.interface import Parameter
 from ...engine.sql_text import SqlTextError, parameter_names, split_statements
 from ...errors import ApiError
 from ...sql.results import json_rows
-from ...sql.statement_runs import Order, StatementRun
+from ...sql.statement import Order, StatementRun
 from ..task_inputs import local_file
 from ..task_process import TaskStartError
 from ..transitions import Outcome
@@ -16,8 +17,12 @@ from .context import TaskContext, failed
 
 LARGEST_FILE = 1024 * 1024
 ROWS_IN_LOG = 20
-# Results of a task are looked at, not fetched: the statement itself is not cut.
+# Results of a task are looked at, not fetched; what a statement writes is not cut.
 ROW_LIMIT = 1000
+BYTE_LIMIT = 1024 * 1024
+# How long a stopped task waits for the end of its statement, and how often it looks.
+STOP_SECONDS = 10.0
+LOOK_SECONDS = 1.0
 
 
 class SqlWork:
@@ -75,13 +80,24 @@ class SqlWork:
             self._statement = statement = statements.submit(self._order(sql, session_id, user))
         self._ids.append(statement.id)
         self._log(f"-- statement {number} of {len(self._parts)}: {statement.id}\n{sql}\n")
-        statement.future.result()
+        self._wait(statement)
         if statement.state == "SUCCEEDED":
             self._log_rows(statement)
             return Outcome("SUCCESS")
         text = statement.error.message if statement.error else f"Statement {statement.state}"
         self._log(f"{statement.state}: {text}\n")
         return failed(text, output=self._output())
+
+    def _wait(self, statement: StatementRun) -> None:
+        """Until the statement has ended, or does not although the task was stopped."""
+        since = 0.0
+        while not (since and time.monotonic() - since > STOP_SECONDS):
+            try:
+                statement.future.result(LOOK_SECONDS)
+                return
+            except TimeoutError:
+                if self._stopped and not since:
+                    since = time.monotonic()
 
     def _order(self, sql: str, session_id: str, user: str) -> Order:
         given = self._context.payload.get("parameters") or {}
@@ -91,7 +107,7 @@ class SqlWork:
             parameters=[
                 Parameter(name, text, "STRING") for name, text in given.items() if name in used
             ],
-            catalog=None, schema=None, row_limit=ROW_LIMIT, byte_limit=None, inline=False,
+            catalog=None, schema=None, row_limit=ROW_LIMIT, byte_limit=BYTE_LIMIT, inline=True,
             format="JSON_ARRAY", session_id=session_id, user=user,
         )  # fmt: skip
 
