@@ -5,15 +5,17 @@ Looked up in MLflow's database; what is written goes through MLflow's own server
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from ..access.principals import OWNER
 from ..errors import bad_request, not_found
+from ..unity.paging import page
 
 BASE = "/api/2.1/unity-catalog/models"
 REGISTRY = "/api/2.0/mlflow"
-PAGE = 1000
 PART = Field(min_length=1, max_length=80, pattern=r"^[^\s./:]+$")
 router = APIRouter()
 
@@ -61,8 +63,10 @@ def list_models(
         raise bad_request("catalog_name and schema_name are given both or not at all.")
     services = request.app.state.services
     rows = services.registry.models(catalog_name, schema_name)
-    page, following = _page([r for r in rows if r["name"] > page_token], max_results, "name")
-    return {"registered_models": [model_view(services, row, False) for row in page]} | following
+    shown, following = page(
+        [r for r in rows if r["name"] > page_token], max_results, itemgetter("name")
+    )
+    return {"registered_models": [model_view(services, row, False) for row in shown]} | following
 
 
 @router.get(BASE + "/{full_name}")
@@ -101,8 +105,8 @@ def list_versions(
     services = request.app.state.services
     after = int(page_token or 0)
     rows = [row for row in services.registry.versions(full_name) if row["version"] > after]
-    page, following = _page(rows, max_results, "version")
-    return {"model_versions": [version_view(services, row) for row in page]} | following
+    shown, following = page(rows, max_results, itemgetter("version"))
+    return {"model_versions": [version_view(services, row) for row in shown]} | following
 
 
 @router.get(BASE + "/{full_name}/versions/{version}")
@@ -171,15 +175,6 @@ def _aliased(services, full_name: str, alias: str) -> int:
 def _schemas(services, catalog: str) -> list[str]:
     known = services.engine.catalog
     return known.schemas(catalog) if catalog in known.catalogs() else []
-
-
-def _page(rows: list[dict], max_results: int, key: str) -> tuple[list[dict], dict]:
-    """One page and what the answer says about the next one (0 results asked: our own size)."""
-    if max_results < 0:
-        raise bad_request("max_results must not be negative.")
-    size = min(max_results or PAGE, PAGE)
-    more = len(rows) > size
-    return rows[:size], {"next_page_token": str(rows[size - 1][key])} if more else {}
 
 
 def model_view(services, row: dict, with_aliases: bool = True) -> dict:

@@ -97,9 +97,6 @@ class Engine(Protocol):
         ``zone`` is the time zone in which timestamps without one are read and shown.
         """
 
-    def table_columns(self, catalog: str, schema: str, table: str) -> list[tuple[str, str]]:
-        """Columns of a table as (name, Spark type text)."""
-
     def remote(self) -> str:
         """Spark Connect address for job processes."""
 

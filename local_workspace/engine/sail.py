@@ -75,18 +75,6 @@ class SailEngine:
         parsed = for_engine(parsed, self.catalog, place)
         return _SailOperation(self, parsed, arguments, place, zone, row_limit)
 
-    def table_columns(self, catalog: str, schema: str, table: str) -> list[tuple[str, str]]:
-        self.catalog.table_folder(catalog, schema, table)
-        session = self.sessions.take((catalog, schema), "UTC")
-        try:
-            session.sync({schema, table}, (catalog, schema))
-            found = session.columns(catalog, schema, table)
-        except Exception as error:
-            session.close()
-            raise engine_error(error) from error
-        self.sessions.give_back(session)
-        return found
-
     def _warm(self, server: SailServer) -> None:
         """The first statement of a server takes much longer than the others."""
         session = SailSession(server, self.catalog)

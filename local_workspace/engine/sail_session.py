@@ -19,7 +19,6 @@ from .sail_errors import engine_error
 from .sail_names import NOWHERE, engine_catalog
 from .sail_process import SailProcess, SailServer
 from .spark_connect import ConnectSession, Rows
-from .spark_types import columns
 from .sql_text import quote_name
 
 log = logging.getLogger("local_workspace.engine")
@@ -96,9 +95,6 @@ class SailSession:
     def execute(self, plan: pb.Plan) -> Rows:
         self.server.note_statement()
         return self._connect.execute(plan)
-
-    def columns(self, catalog: str, schema: str, table: str) -> list[tuple[str, str]]:
-        return columns(self._connect.schema_of(engine_name(catalog, schema, table)))
 
     def interrupt(self) -> None:
         """End what runs and let nothing more run on this session."""

@@ -132,14 +132,6 @@ class ConnectSession:
         view.input.local_relation.data = sink.getvalue().to_pybytes()
         self.run(plan)
 
-    def schema_of(self, table: str):
-        """Spark schema of a table named as SQL names it."""
-        request = pb.AnalyzePlanRequest(session_id=self._id)
-        request.user_context.user_id = USER
-        relation = request.schema.plan.root
-        relation.read.named_table.unparsed_identifier = table
-        return self._stub.AnalyzePlan(request).schema.schema
-
     def interrupt(self) -> None:
         """End what runs, now and from now on; from any thread. The call ends here at once."""
         with self._lock:

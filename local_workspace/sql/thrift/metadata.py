@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
 from databricks.sql.thrift_api.TCLIService import ttypes
@@ -12,6 +11,7 @@ from ...engine.table_info import Column, TableInfo
 from ...engine.table_types import type_facts
 from ...unity.information_schema import InformationSchema
 from ...unity.objects import Objects
+from ..catalog_statements.patterns import sql_like
 
 _TEXT, _INT = pa.string(), pa.int32()
 
@@ -50,7 +50,7 @@ class Metadata:
         return _table(CATALOGS, [{"TABLE_CAT": name} for name in self._objects.catalogs()])
 
     def schemas(self, request: ttypes.TGetSchemasReq) -> pa.Table:
-        of_catalog, of_schema = _pattern(request.catalogName), _pattern(request.schemaName)
+        of_catalog, of_schema = sql_like(request.catalogName), sql_like(request.schemaName)
         rows = [
             {"TABLE_SCHEM": schema, "TABLE_CATALOG": catalog}
             for catalog in self._objects.catalogs()
@@ -70,7 +70,7 @@ class Metadata:
         return _table(TABLES, rows)
 
     def columns(self, request: ttypes.TGetColumnsReq) -> pa.Table:
-        matches = _pattern(request.columnName)
+        matches = sql_like(request.columnName)
         rows = [
             _place(table) | _column(column)
             for table in self._tables(request)
@@ -81,22 +81,11 @@ class Metadata:
 
     def _tables(self, request: ttypes.TGetTablesReq | ttypes.TGetColumnsReq) -> Iterator[TableInfo]:
         tests = [
-            _pattern(name) for name in (request.catalogName, request.schemaName, request.tableName)
+            sql_like(name) for name in (request.catalogName, request.schemaName, request.tableName)
         ]
         for table in self._information_schema.all_tables():
             if all(test(name) for test, name in zip(tests, table.key, strict=True)):
                 yield table
-
-
-def _pattern(text: str | None) -> Callable[[str], bool]:
-    """A test for names. An empty pattern stands for everything, as None does."""
-    if not text or text == "*":
-        return lambda name: True
-    parts = re.findall(r"\\.|.", text.lower(), re.DOTALL)
-    special = {"%": ".*", "_": "."}
-    escaped = [special.get(part) or re.escape(part[-1]) for part in parts]
-    compiled = re.compile("".join(escaped), re.DOTALL)
-    return lambda name: compiled.fullmatch(name.lower()) is not None
 
 
 def _place(table: TableInfo) -> dict:
