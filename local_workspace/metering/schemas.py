@@ -13,6 +13,9 @@ TIME = pa.timestamp("us", tz="UTC")
 COUNT = pa.int64()
 FLAG = pa.bool_()
 AMOUNT = pa.decimal128(38, 18)
+# Narrower than an amount: Sail 0.7.2 gives the product of two decimal(38,18) 36 decimals, so that
+# a sum of costs beyond 100 would overflow without an error.
+PRICE = pa.decimal128(18, 6)
 TAGS = pa.map_(TEXT, TEXT)
 TEXTS = pa.list_(TEXT)
 
@@ -71,7 +74,7 @@ USAGE = pa.schema(
     ]
 )
 
-_DEFAULT_PRICE = pa.struct([("default", AMOUNT)])
+_DEFAULT_PRICE = pa.struct([("default", PRICE)])
 LIST_PRICES = pa.schema(
     [
         ("price_start_time", TIME),
@@ -85,7 +88,7 @@ LIST_PRICES = pa.schema(
             "pricing",
             pa.struct(
                 [
-                    ("default", AMOUNT),
+                    ("default", PRICE),
                     ("promotional", _DEFAULT_PRICE),
                     ("effective_list", _DEFAULT_PRICE),
                 ]

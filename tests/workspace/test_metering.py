@@ -415,6 +415,32 @@ def test_cost_is_usage_times_price_in_plain_sql(http, tmp_path):
     assert float(found[0]) == pytest.approx(float(found[2]) * 0.35, abs=1e-5)
 
 
+def test_amounts_are_read_to_the_last_digit(http, metered, tmp_path):
+    """What SQL answers is what the file holds, also for a row that is alone in its file."""
+    run = run_job(http, tmp_path, "print(1)")
+    (found,) = ask(
+        http,
+        "SELECT record_id, usage_quantity FROM system.billing.usage"
+        f" WHERE usage_metadata.job_run_id = '{run['run_id']}'",
+    )
+    stored = {
+        row["record_id"]: row["usage_quantity"] for row in rows(metered.data, "billing.usage")
+    }
+    assert Decimal(found[1]) == stored[found[0]] > 0
+
+
+def test_large_costs_do_not_overflow(http):
+    (found,) = ask(
+        http,
+        "SELECT sum(u.usage_quantity * p.price) FROM"
+        " (SELECT CAST(q AS DECIMAL(38,18)) AS usage_quantity"
+        " FROM VALUES (900000), (900000) t(q)) u"
+        " CROSS JOIN (SELECT pricing.default AS price FROM system.billing.list_prices"
+        " WHERE sku_name = 'LOCAL_JOBS_SERVERLESS_COMPUTE' AND price_end_time IS NULL) p",
+    )
+    assert Decimal(found[0]) == Decimal("630000")
+
+
 def test_a_correction_on_demand(http, tmp_path):
     run = run_job(http, tmp_path, "print(1)")
     where = f"FROM system.billing.usage WHERE usage_metadata.job_run_id = '{run['run_id']}'"
