@@ -54,9 +54,12 @@ class Column:
         return None if start is None else (int(start), int(known["delta.identity.step"]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TableInfo:
-    """One table or view; times in milliseconds since the epoch. A view has no folder."""
+    """One table or view; times in milliseconds since the epoch. A view has no folder.
+
+    Two are equal when they are the same object, so that what is made of one can be kept beside it.
+    """
 
     catalog: str
     schema: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _SIMPLE = {"long": "bigint", "integer": "int", "short": "smallint", "byte": "tinyint"}
 
@@ -58,6 +59,7 @@ _FACTS = {
 _OTHER = TypeFacts("USER_DEFINED_TYPE", 1111)
 
 
+@lru_cache(1000)
 def type_facts(type_text: str) -> TypeFacts:
     """Facts of a type by Spark's text for it; a decimal brings its own size and digits."""
     decimal = re.match(r"decimal\((\d+),(\d+)\)$", type_text)

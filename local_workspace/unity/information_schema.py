@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from itertools import chain
 
 import pyarrow as pa
 
 from ..access.principals import OWNER
 from ..engine.catalog import INFORMATION_SCHEMA, SYSTEM, Catalog, CatalogError
-from ..engine.table_info import Column, TableInfo, Tables
+from ..engine.table_info import KEEP, Column, TableInfo, Tables
 from ..engine.table_types import type_facts
 from .objects import Objects
 
@@ -74,7 +75,10 @@ class InformationSchema:
         """
         catalogs = {name for name in self._catalog.catalogs() if name in names | {catalog}}
         wanted = [view for view in VIEWS if view in names]
-        seen = list(self.all_tables()) if {"tables", "columns"} & set(wanted) else []
+        seen = []
+        if {"tables", "columns"} & set(wanted):
+            everything = SYSTEM in catalogs
+            seen = [one for one in self.all_tables() if everything or one.catalog in catalogs]
         make = {
             "schemata": self._schemata,
             "tables": lambda: map(_table_row, seen),
@@ -122,6 +126,7 @@ class InformationSchema:
                     }  # fmt: skip
 
 
+@lru_cache(1000)
 def view_info(catalog: str, view: str) -> TableInfo:
     """A view of information_schema as a table. Raises CatalogError when there is no such view."""
     if view not in VIEWS:
@@ -154,9 +159,9 @@ def _table_row(table: TableInfo) -> dict:
     }  # fmt: skip
 
 
-def _column_rows(table: TableInfo) -> Iterator[dict]:
-    for column in table.columns:
-        yield _place(table) | _column_row(column)
+@lru_cache(KEEP)
+def _column_rows(table: TableInfo) -> list[dict]:
+    return [_place(table) | _column_row(column) for column in table.columns]
 
 
 def _column_row(column: Column) -> dict:
