@@ -60,6 +60,17 @@ def install_handlers(app: FastAPI) -> None:
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
         return JSONResponse(error_body(error.code, error.message), error.status, headers)
 
+    # What JSON can say and neither SQLite nor a file name can hold; wherever it is met first.
+    @app.exception_handler(OverflowError)
+    async def on_overflow(request: Request, error: OverflowError) -> JSONResponse:
+        text = "A number of the call is outside of what 64 bits hold."
+        return JSONResponse(error_body("INVALID_PARAMETER_VALUE", text), 400)
+
+    @app.exception_handler(UnicodeEncodeError)
+    async def on_surrogate(request: Request, error: UnicodeEncodeError) -> JSONResponse:
+        text = "A text of the call is not valid Unicode."
+        return JSONResponse(error_body("INVALID_PARAMETER_VALUE", text), 400)
+
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         parts = []

@@ -88,7 +88,8 @@ async def pass_on(request: Request) -> Response:
     services = request.app.state.services
     names = services.artifact_names
     text = await read_text(request)
-    content = json.dumps(names.request_body(text)) if text else ""
+    # MLflow fails on an empty body of a call that has one, and validates an empty object.
+    content = "" if request.method == "GET" else json.dumps(names.request_body(text))
     query = httpx.QueryParams(
         [(key, names.inward(value)) for key, value in request.query_params.multi_items()]
     )
