@@ -15,6 +15,7 @@ import pyarrow as pa
 from .catalog import INFORMATION_SCHEMA, Catalog
 from .interface import Cancelled, Encoded, EngineError, Operation, Parameter, Result
 from .interval_results import as_text, has_intervals, readable, text_schema
+from .literal_text import with_values
 from .parameters import bind, plain_markers
 from .sail_errors import engine_error
 from .sail_guard import refuse_known_faults
@@ -72,6 +73,8 @@ class SailEngine:
         refuse_known_faults(parsed)
         place = ((catalog or self.catalog.default).lower(), (schema or "default").lower())
         parsed, arguments = plain_markers(parsed, bind(parameters, zone))
+        if arguments and not parsed.is_query:
+            parsed, arguments = with_values(parsed, arguments), {}
         parsed = for_engine(parsed, self.catalog, place)
         return _SailOperation(self, parsed, arguments, place, zone, row_limit)
 

@@ -127,7 +127,9 @@ class Statements:
         if not run.final:
             run.future.add_done_callback(lambda _: self.records.close(run.id))
             return
-        run.state, run.result = "CLOSED", None
+        with run.lock:
+            run.state = "CLOSED" if run.state == "SUCCEEDED" else run.state
+            run.result = None
         self.records.close(run.id)
 
     def cancel_all(self, warehouse_id: str | None = None) -> None:

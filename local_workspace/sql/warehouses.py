@@ -93,6 +93,9 @@ class Warehouses:
         with self._changed:
             self._set(**{name: value for name, value in given.items() if value is not None})
 
+    def start_seconds(self) -> float:
+        return self._known.start_seconds
+
     def edit(self, warehouse_id: str, changes: dict) -> None:
         """Change name, size, cluster counts or auto_stop_mins. Raises ApiError 400, 404."""
         wanted = replace(self.get(warehouse_id), **changes)
