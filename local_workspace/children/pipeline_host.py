@@ -1,9 +1,10 @@
 """Runs one update of a pipeline: ``pipeline_host.py SPEC.json PIPE``.
 
 Run as a file by task_host.py, in the job's environment: pyspark with ``pyspark.pipelines``, and
-SPARK_REMOTE. SPEC: pipeline_id, update_id, catalog, schema, configuration, sources ({path, place}),
-root, tables_root, volumes_root, scratch, full_refresh, refresh_selection, full_refresh_selection,
-validate_only. Events and the verdict go to PIPE as JSON lines (pipeline_parts/reporter.py).
+SPARK_REMOTE. SPEC: pipeline_id, update_id, catalog, schema, engine_catalogs ({name: name there}),
+configuration, sources ({path, place}), root, tables_root, volumes_root, scratch, full_refresh,
+refresh_selection, full_refresh_selection, validate_only. Events and the verdict go to PIPE as JSON
+lines (pipeline_parts/reporter.py).
 """
 
 import json
@@ -60,7 +61,10 @@ def run(spec, reporter):
     from pipeline_parts.update import Update
 
     reporter.state("INITIALIZING")
-    session = Session(spec["catalog"], spec["schema"], spec["configuration"], spec["volumes_root"])
+    session = Session(
+        spec["catalog"], spec["schema"], spec["configuration"], spec["volumes_root"],
+        spec["engine_catalogs"],
+    )  # fmt: skip
     try:
         graph = Graph(spec["catalog"], spec["schema"])
         session.settle(Path(spec["tables_root"], spec["catalog"], spec["schema"]))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ..engine.sail_names import engine_catalog
 from ..errors import ApiError
 from ..runs.task_inputs import local_file, task_values
 from ..runs.task_process import (
@@ -40,6 +41,7 @@ class UpdateProcess:
         self, services, update: dict, folder: Path, token: str, listener: Callable[[dict], None]
     ) -> None:
         settings = services.settings
+        catalog = services.engine.catalog
         config = json.loads(update["config"])
         request = json.loads(update["request"])
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,8 +50,9 @@ class UpdateProcess:
         spec = {
             "pipeline_id": update["pipeline_id"],
             "update_id": update["update_id"],
-            "catalog": config.get("catalog") or services.engine.catalog.default,
-            "schema": default_schema(config),
+            "catalog": (config.get("catalog") or catalog.default).lower(),
+            "schema": default_schema(config).lower(),
+            "engine_catalogs": {name: engine_catalog(name) for name in catalog.catalogs()},
             "configuration": config.get("configuration") or {},
             "sources": _source_files(services, config, wheel_folders),
             "root": str(_place(services, root, wheel_folders)) if root else None,

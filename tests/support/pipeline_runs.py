@@ -7,7 +7,7 @@ import time
 FINAL = ("COMPLETED", "FAILED", "CANCELED")
 
 
-def run_update(client, pipeline_id: str, seconds: float = 60, **request) -> str:
+def run_update(client, pipeline_id: str, seconds: float = 180, **request) -> str:
     """Start an update and wait for its end. Returns its id."""
     update_id = client.pipelines.start_update(pipeline_id, **request).update_id
     wait_update(client, pipeline_id, update_id, seconds=seconds)
@@ -23,7 +23,7 @@ def errors(client, pipeline_id: str, update_id: str) -> dict[str, str]:
     }
 
 
-def complete_update(client, pipeline_id: str, seconds: float = 60, **request) -> str:
+def complete_update(client, pipeline_id: str, seconds: float = 180, **request) -> str:
     """Start an update that is to succeed. Returns its id."""
     update_id = run_update(client, pipeline_id, seconds, **request)
     state = state_of(client, pipeline_id, update_id)
@@ -31,7 +31,7 @@ def complete_update(client, pipeline_id: str, seconds: float = 60, **request) ->
     return update_id
 
 
-def fail_update(client, pipeline_id: str, seconds: float = 60, **request) -> str:
+def fail_update(client, pipeline_id: str, seconds: float = 180, **request) -> str:
     """Start an update that is to fail. Returns its id."""
     update_id = run_update(client, pipeline_id, seconds, **request)
     assert state_of(client, pipeline_id, update_id) == "FAILED"
@@ -43,7 +43,7 @@ def state_of(client, pipeline_id: str, update_id: str) -> str:
 
 
 def wait_update(
-    client, pipeline_id: str, update_id: str, wanted: tuple = FINAL, seconds: float = 60
+    client, pipeline_id: str, update_id: str, wanted: tuple = FINAL, seconds: float = 180
 ) -> str:
     """Wait until an update is in one of the ``wanted`` states. Returns the state."""
     deadline = time.monotonic() + seconds

@@ -119,6 +119,45 @@ def first():
                       "RUNNING", "COMPLETED"]  # fmt: skip
 
 
+def test_names_in_any_case_and_texts_with_quotes(client, make):
+    """Names are not minded by case; the engine alone would lose the quote of a doubled one."""
+    source = """
+@dp.materialized_view(name="Pipes.First")
+@dp.expect("named", "name = 'o''neil'")
+def one():
+    return spark.sql("SELECT 'o''neil' AS name, \\"say \\"\\"hi\\"\\"\\" AS said")
+@dp.temporary_view
+def Clean():
+    return spark.read.table("MAIN.pipes.FIRST")
+@dp.materialized_view
+def last():
+    return spark.sql('''
+        WITH picked AS (SELECT name FROM Clean), other (n) AS (SELECT name FROM picked)
+        SELECT p.name, f.said, extract(YEAR FROM date'2026-01-02') AS year
+        FROM picked AS p JOIN (Main.Pipes.first f CROSS JOIN other) ON p.name = f.name
+    ''')
+@dp.materialized_view
+def measured():
+    return spark.sql("SELECT count(*) >= 0 AS there FROM system.billing.list_prices")
+"""
+    pipeline = make(source)
+    update = complete_update(client, pipeline)
+    assert rows(client, "SELECT name, said, year FROM main.pipes.last") == [
+        ["o'neil", 'say "hi"', "2026"]
+    ]
+    assert rows(client, "SELECT there FROM main.pipes.measured") == [["true"]]
+    quality = finished(client, pipeline, update)["main.pipes.first"]["data_quality"]
+    assert quality["expectations"][0]["passed_records"] == 1
+    read = {
+        event["origin"]["dataset_name"]: [
+            one["name"] for one in event["details"]["flow_definition"]["input_datasets"]
+        ]
+        for event in events(client, pipeline, update, "flow_definition")
+    }
+    assert read["main.pipes.measured"] == ["system.billing.list_prices"]
+    assert sorted(read["main.pipes.last"]) == ["clean", "main.pipes.first"]
+
+
 def test_a_stream_of_files_reads_each_file_once(client, make, workspace):
     pipeline = make(STREAM.format(folder=make.folder))
     put(client, make.folder, "a.json", {"id": 1, "vendor": "A"}, {"id": 2, "vendor": "B"})

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pyspark.sql.connect.dataframe import DataFrame
 
+from .delta_log import is_table
 from .errors import DefinitionError, MissingInput
 
 
@@ -12,7 +13,7 @@ class Reads:
 
     def __init__(self):
         self.inputs = {}
-        self.external = {}
+        self.external = set()
         self.streams = []
 
 
@@ -59,23 +60,24 @@ class Evaluator:
 
     def _on_table(self, parts, required):
         if any("/" in part for part in parts):
-            return  # a path, e.g. delta.`/folder`: nothing to make known
+            return parts  # a path, e.g. delta.`/folder`: nothing to make known
         dataset = self.graph.find(parts)
         reads = self._reads[-1] if self._reads else Reads()
+        key = self.graph.key(parts)
         if dataset is not None:
             reads.inputs[dataset.key] = dataset
             with self.session.pipeline_code(guarded=False):
                 self.provide(dataset)
-            return
-        key = self.graph.key(parts)
-        folder = self.folder(key)
-        if (folder / "_delta_log").is_dir():
-            reads.external[key] = folder
+        elif is_table(self.folder(key)):
+            reads.external.add(key)
             if key not in self._known:
-                self.session.register(key, folder)
+                self.session.register(key, self.folder(key))
                 self._known.add(key)
         elif required:
             raise MissingInput(".".join(key))
+        else:
+            return None
+        return parts if len(parts) < 3 else self.session.engine_parts(parts)
 
     def _on_stream(self, source):
         if not self._reads:

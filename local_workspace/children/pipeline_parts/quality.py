@@ -5,6 +5,7 @@ A row misses an expectation when its condition is false or null.
 """
 
 from .errors import ExpectationViolation
+from .sql_names import for_engine
 
 ATTRIBUTE = "__pipeline_expectations__"
 _ACTIONS = {"": "ALLOW", "_or_drop": "DROP", "_or_fail": "FAIL"}
@@ -47,7 +48,7 @@ def declared(query):
 def _met(condition):
     from pyspark.sql import functions as F
 
-    return F.coalesce(F.expr(condition), F.lit(False))
+    return F.coalesce(F.expr(for_engine(condition)), F.lit(False))
 
 
 def measure(frame, dataset, expectations):

@@ -19,7 +19,8 @@ from pyspark.sql.connect.session import SparkSession as ConnectSession
 from pyspark.sql.connect.udf import UDFRegistration
 
 from .errors import DefinitionError
-from .sql_names import split_name, table_names
+from .sql_names import split_name, with_tables
+from .sql_text import quote_name
 from .streams import StreamReader
 
 # What would change the session or data behind the back of the graph.
@@ -34,15 +35,20 @@ _REFUSED_PROPERTIES = ((DataFrame, ("write", "writeStream")),)
 
 
 class Session:
-    """``on_table(parts, required)`` and ``on_stream(source)`` are set by who listens."""
+    """``on_table(parts, required)`` and ``on_stream(source)`` are set by who listens.
 
-    def __init__(self, catalog, schema, configuration, volumes_root):
+    ``on_table`` returns the parts by which the engine knows the table. ``engine_catalogs``: the
+    engine's names of catalogs that it does not know under their own.
+    """
+
+    def __init__(self, catalog, schema, configuration, volumes_root, engine_catalogs):
         self.spark = SparkSession.builder.remote(os.environ["SPARK_REMOTE"]).getOrCreate()
         # The client's own retries last for minutes; a dead engine must show at once.
         self.spark.client.set_retry_policies([])
         self.volumes_root = Path(volumes_root)
         self.on_table = self.on_stream = _outside
         self._guarded = False
+        self._engine_catalogs = engine_catalogs
         self._place = (catalog, schema)
         self._schemas = set()
         self.spark.conf.set("spark.sql.session.timeZone", "UTC")
@@ -54,7 +60,7 @@ class Session:
     def settle(self, schema_folder):
         """Make the pipeline's own catalog and schema the current ones."""
         self._know_schema(self._place, schema_folder)
-        self.spark.catalog.setCurrentCatalog(self._place[0])
+        self.spark.catalog.setCurrentCatalog(self.engine_parts(self._place)[0])
         self.spark.catalog.setCurrentDatabase(self._place[1])
 
     @contextmanager
@@ -87,11 +93,15 @@ class Session:
         """Let a table's name stand for the Delta table in ``folder``."""
         with self.pipeline_code(guarded=False):
             self._know_schema(key[:2], folder.parent)
-            name = ".".join(f"`{part}`" for part in key)
+            name = quote_name(*self.engine_parts(key))
             self.spark.sql(f"DROP TABLE IF EXISTS {name}").collect()
             self.spark.sql(
                 f"CREATE TABLE {name} USING delta LOCATION '{folder.as_uri()}'"
             ).collect()
+
+    def engine_parts(self, key):
+        """A key with its catalog under the engine's name."""
+        return (self._engine_catalogs.get(key[0], key[0]), *key[1:])
 
     def view(self, name, frame):
         with self.pipeline_code(guarded=False):
@@ -114,7 +124,7 @@ class Session:
     def _know_schema(self, place, folder):
         if place in self._schemas:
             return
-        name = ".".join(f"`{part}`" for part in place)
+        name = quote_name(*self.engine_parts(place))
         self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {name} LOCATION '{folder.as_uri()}'").collect()
         self._schemas.add(place)
 
@@ -145,7 +155,7 @@ class Session:
     def _noting_table(self, original):
         def table(reader, name):
             if self._guarded:
-                self.on_table(split_name(name), required=True)
+                name = quote_name(*self.on_table(split_name(name), required=True))
             return original(reader, name)
 
         return table
@@ -153,8 +163,7 @@ class Session:
     def _noting_sql(self, original):
         def sql(spark, text, args=None, **named):
             if self._guarded:
-                for parts in table_names(text):
-                    self.on_table(parts, required=False)
+                text = with_tables(text, lambda parts: self.on_table(parts, required=False))
             return original(spark, text, args, **named)
 
         return sql

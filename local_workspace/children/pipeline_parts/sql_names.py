@@ -1,100 +1,90 @@
-"""Which tables an SQL query reads, by its text."""
-
-import re
+"""Names in the SQL of a pipeline's code: which tables a query reads."""
 
 from .errors import NotComputed
+from .sql_text import Statement, quote_name
 
-_TOKEN = re.compile(
-    r"(?P<skip>\s+|--[^\n]*|/\*.*?\*/)|(?P<text>'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")"
-    r"|(?P<name>`(?:``|[^`])+`|[^\W\d]\w*)|(?P<sign>.)",
-    re.DOTALL,
-)
 _READS = ("FROM", "JOIN", "TABLE")
 # Words that end the list of tables after FROM.
 _ENDS = {"WHERE", "GROUP", "HAVING", "ORDER", "SORT", "LIMIT", "WINDOW", "UNION", "EXCEPT",
          "INTERSECT", "MINUS", "SELECT", "ON", "USING", "QUALIFY", "LATERAL"}  # fmt: skip
-_QUERIES = ("SELECT", "WITH", "FROM", "VALUES", "TABLE", "")
 
 
-def table_names(text):
-    """Names read by a query, each as a list of parts; names that the query defines are left out.
+def split_name(name):
+    """The parts of a dotted name, lower case. Raises ValueError where it is none."""
+    statement = Statement(name)
+    parts, after = statement.name_at(0)
+    if after != len(statement.tokens) or not 1 <= len(parts) <= 3:
+        raise ValueError(f"{name!r} is no name of a table")
+    return [part.lower() for part in parts]
 
-    Raises NotComputed for a statement that is no query, and for a read as a stream.
+
+def for_engine(text):
+    """A condition with its literals as the engine reads them right."""
+    return Statement(text).engine_text
+
+
+def with_tables(text, on_table):
+    """The query as the engine is to get it.
+
+    ``on_table`` is called with the parts, lower case, of each table's name and returns the parts
+    to write instead, or None for what it does not know. Raises NotComputed for a statement that is
+    no query, or reads a stream.
     """
-    tokens = [
-        (match.lastgroup, match.group())
-        for match in _TOKEN.finditer(text)
-        if match.lastgroup != "skip"
-    ]
-    words = [value.upper() if kind == "name" and value[0] != "`" else "" for kind, value in tokens]
-    first = next((words[at] for at, (_, value) in enumerate(tokens) if value != "("), "")
-    if first not in _QUERIES:
-        raise NotComputed(f"{first} in a pipeline's code: a query function only reads")
+    statement = Statement(text)
+    if not statement.is_query:
+        raise NotComputed(
+            f"{statement.main_verb} in a pipeline's code: a query function only reads"
+        )
+    changes = {}
+    for at in _positions(statement):
+        parts = [part.lower() for part in statement.name_at(at)[0]]
+        written = on_table(parts) or ()
+        changes |= {at + 2 * number: quote_name(part) for number, part in enumerate(written)}
+    return statement.replaced(changes).engine_text
+
+
+def _positions(statement):
+    """Where the names of tables begin; names that the query itself defines are left out."""
+    tokens, words = statement.tokens, statement.words
     own = {
-        tokens[at][1].strip("`").lower()
-        for at in range(len(tokens) - 2)
-        if tokens[at][0] == "name" and words[at + 1] == "AS" and tokens[at + 2][1] == "("
+        token.name.lower()
+        for token, word, mark in zip(tokens, words[1:], tokens[2:], strict=False)
+        if word == "AS" and mark.text == "("
     }
-    return [parts for parts in _reads(tokens, words) if not (len(parts) == 1 and parts[0] in own)]
-
-
-def _reads(tokens, words):
-    found = []
     # For each open bracket: whether a name after a comma is a table.
     listing = [False]
     expected = False
     at = 0
     while at < len(tokens):
-        kind, value = tokens[at]
-        if value == "(":
+        text, word = tokens[at].text, words[at]
+        if text == "(":
             # Brackets around a table or a join: FROM (a JOIN b).
             listing.append(expected)
-        elif value == ")":
-            if len(listing) > 1:
-                listing.pop()
+        elif text == ")":
+            listing = listing[:-1] or [False]
             expected = False
-        elif words[at] in _READS:
+        elif word in _READS:
             expected = True
-            listing[-1] = words[at] == "FROM"
-        elif value == "," and listing[-1]:
+            listing[-1] = word == "FROM"
+        elif text == "," and listing[-1]:
             expected = True
-        elif words[at] in _ENDS:
+        elif word in _ENDS:
             expected = listing[-1] = False
-        elif kind == "name" and expected:
-            parts, after = _dotted(tokens, at)
-            follows = tokens[after][1] if after < len(tokens) else ""
-            if parts[0] == "stream" and len(parts) == 1 and follows not in (",", ")", ""):
-                raise NotComputed("STREAM in SQL: streams are read with spark.readStream")
-            if follows != "(":
-                found.append(parts)
+        elif expected and tokens[at].kind in ("word", "quoted"):
             expected = False
+            parts, after = statement.name_at(at)
+            follows = tokens[after] if after < len(tokens) else None
+            if (
+                word == "STREAM"
+                and follows is not None
+                and (follows.text == "(" or follows.kind in ("word", "quoted"))
+            ):
+                raise NotComputed("STREAM in SQL: streams are read with spark.readStream")
+            function = follows is not None and follows.text == "("
+            if not function and not (len(parts) == 1 and parts[0].lower() in own):
+                yield at
             at = after
             continue
         else:
             expected = False
         at += 1
-    return found
-
-
-def _dotted(tokens, at):
-    parts = []
-    while at < len(tokens) and tokens[at][0] == "name":
-        parts.append(_plain(tokens[at][1]))
-        if at + 2 < len(tokens) and tokens[at + 1][1] == "." and tokens[at + 2][0] == "name":
-            at += 2
-            continue
-        return parts, at + 1
-    return parts, at
-
-
-def _plain(name):
-    return (name[1:-1].replace("``", "`") if name[0] == "`" else name).lower()
-
-
-def split_name(name):
-    """The parts of a dotted name, lower case, without back quotes."""
-    parts = [_plain(part) for part in re.findall(r"`(?:``|[^`])+`|[^.`]+", name.strip())]
-    rebuilt = sum(len(part) for part in parts) + len(parts) - 1
-    if not parts or len(parts) > 3 or rebuilt < len(name.replace("`", "")):
-        raise ValueError(f"{name!r} is no name of a table")
-    return parts

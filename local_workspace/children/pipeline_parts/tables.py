@@ -16,11 +16,11 @@ import uuid
 
 from pyspark.sql.types import StructField, StructType
 
+from .delta_log import commit_file, commit_info, is_table, newest_version
 from .errors import DefinitionError
 
 _CONFLICT = re.compile(r"Failed to commit transaction|DELTA_CONCURRENT")
 _ATTEMPTS = 8
-_COMMIT_FILE = re.compile(r"(\d{20})\.json$")
 
 
 class Table:
@@ -35,7 +35,7 @@ class Table:
 
     @property
     def exists(self):
-        return (self.folder / "_delta_log").is_dir()
+        return is_table(self.folder)
 
     def claim(self):
         """Make the name the pipeline's. Raises DefinitionError when another's table has it."""
@@ -87,7 +87,7 @@ class Table:
     def append(self, frame, flow, files):
         """Append a batch of a flow; ``files``: {source: [path]} that it was read from."""
         tag = self._tag()
-        pending = {"tag": tag, "since": self._version(), "flow": flow, "files": files}
+        pending = {"tag": tag, "since": newest_version(self.folder), "flow": flow, "files": files}
         self._save(self._state() | {"pending": pending})
         rows = self._write(frame, "append", tag)
         state = self._state()
@@ -101,7 +101,7 @@ class Table:
 
     def _write(self, frame, mode, tag, partitions=None):
         frame = frame.to(_nullable(frame.schema))
-        since = self._version()
+        since = newest_version(self.folder)
 
         def attempt():
             writer = frame.write.format("delta").mode(mode).option("userMetadata", tag)
@@ -138,38 +138,20 @@ class Table:
     def _tag(self):
         return f"pipeline {self._pipeline_id} write {uuid.uuid4()}"
 
-    def _commit_files(self):
-        """(version, file), newest first."""
-        log = self.folder / "_delta_log"
-        entries = os.listdir(log) if log.is_dir() else ()
-        matches = (_COMMIT_FILE.match(name) for name in entries)
-        return sorted(((int(m.group(1)), log / m.group()) for m in matches if m), reverse=True)
-
-    def _version(self):
-        """The latest version of the table, -1 before the first."""
-        files = self._commit_files()
-        return files[0][0] if files else -1
-
     def _find_commit(self, tag, since):
-        """The commitInfo of the commit that carries ``tag``, or None.
+        """The commitInfo of the commit after version ``since`` that carries ``tag``, or None.
 
-        Raises DefinitionError when commits after version ``since`` are no longer in the log.
+        Raises DefinitionError when one of these commits is no longer in the log.
         """
-        oldest = None
-        for version, file in self._commit_files():
-            if version <= since:
-                return None
-            oldest = version
-            with file.open(encoding="utf-8") as lines:
-                for line in lines:
-                    information = json.loads(line).get("commitInfo")
-                    if information and information.get("userMetadata") == tag:
-                        return information
-        if oldest is not None and oldest > since + 1:
-            raise DefinitionError(
-                f"The log of {self.name} does not go back to version {since + 1}: "
-                "run a full refresh of it."
-            )
+        for version in range(newest_version(self.folder), since, -1):
+            information = commit_info(self.folder, version)
+            if information.get("userMetadata") == tag:
+                return information
+            if not commit_file(self.folder, version).is_file():
+                raise DefinitionError(
+                    f"The log of {self.name} does not go back to version {since + 1}: "
+                    "run a full refresh of it."
+                )
         return None
 
     def _state(self):
