@@ -213,6 +213,11 @@ def _delta_errors() -> Iterator[None]:
         raise _translated(str(error), "DELTA_CONCURRENT_WRITE", "2D521") from error
     except DeltaError as error:
         raise _translated(str(error), "INTERNAL_ERROR", "XX000") from error
+    except BaseException as error:
+        # A panic in Rust is no Exception for Python, and would end the thread without an answer.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _translated(str(error), "INTERNAL_ERROR", "XX000") from error
 
 
 def _translated(text: str, name: str, state: str) -> EngineError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -249,6 +250,37 @@ def test_a_count_is_right_or_missing_beside_other_writers(client, name):
         answers = list(pool.map(touch, [1, 3, 5, 7, 9, 2, 4, 6]))
     assert all(shown in (str(size), None) for size, shown in answers), answers
     assert any(shown is not None for _, shown in answers)
+
+
+def test_upkeep_beside_writers_loses_nothing(client, name):
+    """Compaction by delta-rs while the engine inserts and updates."""
+    stop = threading.Event()
+
+    def care() -> int:
+        removed = 0
+        while not stop.is_set():
+            metrics = json.loads(records(client, f"OPTIMIZE {name}")[0]["metrics"])
+            removed += metrics["numFilesRemoved"]
+        return removed
+
+    def insert() -> None:
+        for number in range(10):
+            rows(client, f"INSERT INTO {name} VALUES ({100 + number}, 'new')")
+
+    def update() -> None:
+        for number in range(10):
+            rows(client, f"UPDATE {name} SET s = s || 'u' WHERE id = {number}")
+
+    with ThreadPoolExecutor(3) as pool:
+        caring = pool.submit(care)
+        try:
+            for writing in [pool.submit(insert), pool.submit(update)]:
+                writing.result()
+        finally:
+            stop.set()
+        assert caring.result() > 0
+    expected = [[str(n), "xu"] for n in range(10)] + [[str(100 + n), "new"] for n in range(10)]
+    assert rows(client, f"SELECT id, s FROM {name} ORDER BY id") == expected
 
 
 def test_a_table_that_delta_rs_cannot_write_is_refused(client):
