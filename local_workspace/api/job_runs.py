@@ -14,7 +14,7 @@ from ..errors import ApiError, bad_request
 from ..runs.definitions import delete_run
 from ..runs.job_settings import MOST, Id, Loose, RunParameters, SubmitSettings
 from ..runs.job_spec import check_settings
-from ..runs.run_page import render
+from ..runs.run_page import LOG_TAIL, render
 from ..runs.run_views import PAGE_TASKS, task_view
 from ..runs.starts import RunOrder
 from .jobs import Offset, Token, place
@@ -59,9 +59,10 @@ def _found(services, run_id: int) -> tuple[sqlite3.Row, sqlite3.Row | None]:
 def submit_run(body: SubmitSettings, request: Request) -> dict:
     services = request.app.state.services
     settings = body.sent()
-    token = settings.pop("idempotency_token", None)
+    token = settings.pop("idempotency_token", None) or None
     check_settings(settings)
-    order = RunOrder(None, settings, {}, request.state.principal.user_name, token=token)
+    user = request.state.principal.user_name
+    order = RunOrder(None, user, settings=settings, token=token)
     return {"run_id": services.runner.start(order)}
 
 
@@ -221,21 +222,25 @@ def _page(services, run: sqlite3.Row) -> str:
 
     def output(task_run_id: int) -> tuple[str, str, bool]:
         task = services.run_store.task(task_run_id)
-        return task["error_trace"] or task["error"] or "", *read_logs(services, task_run_id)
+        logs = read_logs(services, task_run_id, LOG_TAIL)
+        return task["error_trace"] or task["error"] or "", *logs
 
     return render(view, tasks, view["repair_history"], output)
 
 
-def read_logs(services, task_run_id: int) -> tuple[str, bool]:
-    """What the task wrote to stdout and then stderr, and whether something was left out."""
+def read_logs(services, task_run_id: int, most: int = LOGS_IN_ANSWER) -> tuple[str, bool]:
+    """What the task wrote to stdout and then stderr, and whether something was left out.
+
+    Of each, the last ``most`` bytes.
+    """
     parts = []
     truncated = False
     for name in ("stdout", "stderr"):
         path = services.settings.runs / str(task_run_id) / name
         if path.exists():
             size = path.stat().st_size
-            truncated |= size > services.settings.log_cap
+            truncated |= size > min(services.settings.log_cap, most)
             with path.open("rb") as log:
-                log.seek(max(size - LOGS_IN_ANSWER, 0))
+                log.seek(max(size - most, 0))
                 parts.append(log.read().decode("utf-8", "replace"))
     return "".join(parts), truncated

@@ -153,8 +153,8 @@ def delete_job(body: JobId, request: Request) -> dict:
 def run_now(body: RunNow, request: Request) -> dict:
     services = request.app.state.services
     asked = body.sent()
-    token = asked.pop("idempotency_token", None)
-    settings = services.jobs.settings(asked.pop("job_id"))
-    order = RunOrder(body.job_id, settings, asked, request.state.principal.user_name, token=token)
-    run_id = services.runner.start(order)
+    token = asked.pop("idempotency_token", None) or None
+    job_id = asked.pop("job_id")
+    user = request.state.principal.user_name
+    run_id = services.runner.start(RunOrder(job_id, user, asked, token=token))
     return {"run_id": run_id, "number_in_job": run_id}

@@ -6,10 +6,11 @@ import datetime as dt
 import json
 import sqlite3
 
+from ..access.tokens import USER
 from ..errors import ApiError, bad_request, not_found
 from ..store import Store, new_id, now_ms
 from .job_spec import check_no_job_loop, check_settings, merged, next_firing
-from .starts import RunOrder, create_run
+from .starts import RunOrder, create_run, job_settings
 from .transitions import Transition
 
 SCHEMA = """
@@ -47,19 +48,16 @@ class Jobs:
             raise bad_request(f"Job {job_id} does not exist.")
         return row
 
-    def settings(self, job_id: int) -> dict:
-        return json.loads(self.row(job_id)["settings"])
-
     def replace(self, job_id: int, settings: dict) -> None:
         """New settings instead of the old ones; only ``run_as`` stays when it is left out."""
         with self._store.transaction() as db:
-            old = self._settings_in(db, job_id)
+            old = job_settings(db, job_id)
             kept = {name: old[name] for name in ("run_as",) if name in old}
             self._write(db, job_id, old, kept | settings)
 
     def update(self, job_id: int, settings: dict, remove: list[str]) -> None:
         with self._store.transaction() as db:
-            old = self._settings_in(db, job_id)
+            old = job_settings(db, job_id)
             self._write(db, job_id, old, merged(old, settings, remove))
 
     def delete(self, job_id: int) -> list[int]:
@@ -98,23 +96,16 @@ class Jobs:
         change.db.execute(
             "UPDATE jobs SET next_ms = ? WHERE job_id = ?", (_next(settings, now), job_id)
         )
-        create_run(change, RunOrder(job_id, settings, {}, row["creator"], "PERIODIC"))
+        create_run(change, RunOrder(job_id, row["creator"] or USER, cause="PERIODIC"))
 
     def apply_timeout(self, db: sqlite3.Connection, job_id: int) -> None:
         """A new timeout holds for the runs that are under way, too."""
-        timeout = self._settings_in(db, job_id).get("timeout_seconds") or 0
+        timeout = job_settings(db, job_id).get("timeout_seconds") or 0
         db.execute(
             "UPDATE runs SET deadline_ms = CASE WHEN ? THEN begun_ms + ? END"
             " WHERE job_id = ? AND end_ms IS NULL AND begun_ms IS NOT NULL",
             (timeout, timeout * 1000, job_id),
         )
-
-    @staticmethod
-    def _settings_in(db: sqlite3.Connection, job_id: int) -> dict:
-        row = db.execute("SELECT settings FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        if row is None:
-            raise bad_request(f"Job {job_id} does not exist.")
-        return json.loads(row["settings"])
 
     def _write(self, db: sqlite3.Connection, job_id: int, old: dict, settings: dict) -> None:
         if not settings.get("tasks"):

@@ -70,9 +70,18 @@ class PipelineTask(PipelineParameters):
     pipeline_id: Name
 
 
-class RunJobTask(Loose):
-    job_id: Id
+class RunParameters(Loose):
+    """What run-now and repair may override. The named kinds of other tasks are refused."""
+
     job_parameters: Texts | None = None
+    python_params: list[str] | None = None
+    python_named_params: Texts | None = None
+    sql_params: Texts | None = None
+    pipeline_params: PipelineParameters | None = None
+
+
+class RunJobTask(RunParameters):
+    job_id: Id
 
 
 class Library(Loose):
@@ -181,13 +190,3 @@ class SubmitSettings(CommonSettings):
         """Without what only a job has: schedules, parameters, a limit of runs."""
         of_jobs = JobSettings.model_fields.keys() - SubmitSettings.model_fields.keys()
         return {name: value for name, value in super().sent().items() if name not in of_jobs}
-
-
-class RunParameters(Loose):
-    """What run-now and repair may override. The named kinds of other tasks are refused."""
-
-    job_parameters: Texts | None = None
-    python_params: list[str] | None = None
-    python_named_params: Texts | None = None
-    sql_params: Texts | None = None
-    pipeline_params: PipelineParameters | None = None

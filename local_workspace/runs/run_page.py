@@ -6,7 +6,8 @@ import datetime as dt
 from collections.abc import Callable
 from html import escape
 
-LOG_TAIL = 200_000
+# Bytes of each output stream of a task; the rest is had from runs/get-output.
+LOG_TAIL = 100_000
 # Of a run with many tasks only the failed ones and the first ones show their logs.
 MOST_LOGS = 50
 REFRESH_SECONDS = 3
@@ -121,10 +122,9 @@ def _detail(task: dict, output: Output) -> str:
     ]
     if error:
         parts.append(f"<pre class='error'>{escape(error)}</pre>")
-    tail = logs[-LOG_TAIL:]
-    note = "the end of the " if cut or len(tail) < len(logs) else ""
-    shown = escape(tail) if tail else "(no output)"
-    opened = " open" if not error and (not task["end_time"] or len(tail) < 4000) else ""
+    note = "the end of the " if cut else ""
+    shown = escape(logs) if logs else "(no output)"
+    opened = " open" if not error and (not task["end_time"] or len(logs) < 4000) else ""
     parts.append(f"<details{opened}><summary>{note}log</summary><pre>{shown}</pre></details>")
     return "".join(parts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import ApiError, bad_request
 from ..store import new_id, now_ms
@@ -16,19 +16,27 @@ from .transitions import Outcome, Transition
 
 @dataclass(frozen=True)
 class RunOrder:
-    """A run that is asked for. ``job_id`` is None for a one-time run.
+    """A run that is asked for: of a job, or of ``settings`` of its own.
 
     ``request`` holds the parameters, ``only`` and ``queue`` as run-now takes them; ``cause`` is
     ONE_TIME, PERIODIC or RUN_JOB_TASK.
     """
 
     job_id: int | None
-    settings: dict
-    request: dict
     creator: str
+    request: dict = field(default_factory=dict)
+    settings: dict | None = None
     cause: str = "ONE_TIME"
     token: str | None = None
     parent_task_run_id: int | None = None
+
+
+def job_settings(db: sqlite3.Connection, job_id: int) -> dict:
+    """The settings of a job. Raises ApiError 400, as the service does, when there is none."""
+    row = db.execute("SELECT settings FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise bad_request(f"Job {job_id} does not exist.")
+    return json.loads(row["settings"])
 
 
 def create_run(change: Transition, order: RunOrder) -> int:
@@ -37,23 +45,24 @@ def create_run(change: Transition, order: RunOrder) -> int:
     Beyond max_concurrent_runs the run is QUEUED when the job or the request says so, else
     SKIPPED. Returns the run id. Raises ApiError 400.
     """
+    settings = order.settings if order.job_id is None else job_settings(change.db, order.job_id)
     known = _known(change.db, order) if order.token else None
     if known is not None:
         return known
-    check_parameters(order.request, order.settings)
-    keys = graph.chosen(order.settings["tasks"], order.request.get("only") or None)
+    check_parameters(order.request, settings)
+    keys = graph.chosen(settings["tasks"], order.request.get("only") or None)
     kind = "SUBMIT_RUN" if order.job_id is None else "JOB_RUN"
     run_id = new_id(change.db)
     job_id = new_id(change.db) if order.job_id is None else order.job_id
-    life = _first_life(change, job_id, order)
+    life = "PENDING" if order.job_id is None else _first_life(change, order, settings)
     change.db.execute(
         "INSERT INTO runs (run_id, job_id, number_in_job, settings, request, idempotency_token,"
         " kind, cause, creator, parent_task_run_id, life_cycle, start_ms)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (run_id, job_id, run_id, json.dumps(order.settings), json.dumps(order.request),
+        (run_id, job_id, run_id, json.dumps(settings), json.dumps(order.request),
          order.token, kind, order.cause, order.creator, order.parent_task_run_id, life, now_ms()),
     )  # fmt: skip
-    for task in order.settings["tasks"]:
+    for task in settings["tasks"]:
         if task["task_key"] in keys:
             change.add_attempt(run_id, task)
     if life == "PENDING":
@@ -80,11 +89,11 @@ def _known(db: sqlite3.Connection, order: RunOrder) -> int | None:
     return known["run_id"]
 
 
-def _first_life(change: Transition, job_id: int, order: RunOrder) -> str:
-    limit = order.settings.get("max_concurrent_runs", 1)
-    if order.job_id is None or change.active_runs(job_id) < limit:
+def _first_life(change: Transition, order: RunOrder, settings: dict) -> str:
+    limit = settings.get("max_concurrent_runs", 1)
+    if change.active_runs(order.job_id) < limit:
         return "PENDING"
-    queueing = order.request.get("queue") or order.settings.get("queue") or {}
+    queueing = order.request.get("queue") or settings.get("queue") or {}
     return "QUEUED" if queueing.get("enabled") and limit > 0 else "SKIPPED"
 
 
@@ -108,21 +117,18 @@ def start_child(change: Transition, attempt_id: int, called: dict, handed: dict[
     attempt = change.claim(attempt_id)
     if attempt is None:
         return
-    job = change.db.execute("SELECT * FROM jobs WHERE job_id = ?", (called["job_id"],)).fetchone()
+    job_id = called["job_id"]
     try:
-        if job is None:
-            raise bad_request(f"Job {called['job_id']} does not exist.")
-        _refuse_ancestors(change, attempt, job["job_id"])
-        settings = json.loads(job["settings"])
+        _refuse_ancestors(change, attempt, job_id)
+        settings = job_settings(change.db, job_id)
         declared = {item["name"] for item in settings.get("parameters") or []}
         fitting = {name: text for name, text in handed.items() if name in declared}
         request = {"job_parameters": (called.get("job_parameters") or {}) | fitting}
         request |= {name: called[name] for name in PARAMETERS if name in called}
         creator = change.run(attempt["parent_run_id"])["creator"]
         order = RunOrder(
-            job["job_id"], settings, request, creator, "RUN_JOB_TASK",
-            parent_task_run_id=attempt_id,
-        )  # fmt: skip
+            job_id, creator, request, cause="RUN_JOB_TASK", parent_task_run_id=attempt_id
+        )
         create_run(change, order)
     except ApiError as error:
         text = error.message
@@ -159,7 +165,8 @@ def repair_run(change: Transition, run_id: int, asked: dict) -> int:
         raise bad_request(f"latest_repair_id must be the latest repair of the run: {past[-1]}.")
     if not past and asked.get("latest_repair_id"):
         raise bad_request("latest_repair_id: the run has not been repaired yet.")
-    settings = _present_settings(change, run)
+    one_time = run["kind"] == "SUBMIT_RUN"
+    settings = settings_of(run) if one_time else job_settings(change.db, run["job_id"])
     request = request_of(run)
     given = {name: asked[name] for name in PARAMETERS if name in asked}
     given["job_parameters"] = (request.get("job_parameters") or {}) | (
@@ -179,13 +186,6 @@ def repair_run(change: Transition, run_id: int, asked: dict) -> int:
             change.add_attempt(run_id, task, latest.get(task["task_key"]), repair_id)
     change.begin(run_id)
     return repair_id
-
-
-def _present_settings(change: Transition, run: sqlite3.Row) -> dict:
-    job = change.db.execute(
-        "SELECT settings FROM jobs WHERE job_id = ?", (run["job_id"],)
-    ).fetchone()
-    return json.loads(job["settings"]) if job else settings_of(run)
 
 
 def _to_repeat(asked: dict, settings: dict, latest: dict[str, sqlite3.Row]) -> set[str]:

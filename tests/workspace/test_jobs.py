@@ -272,6 +272,9 @@ def test_idempotency_token(client, script):
     finish(client, first)
     assert client.jobs.run_now(job.job_id, idempotency_token="bill-2025-01").run_id == first
     assert len(list(client.jobs.list_runs(job_id=job.job_id))) == 1
+    # An empty token is none.
+    empty = [client.jobs.run_now(other.job_id, idempotency_token="").run_id for _ in range(2)]
+    assert len(set(empty)) == 2
     with pytest.raises(BadRequest, match="another job"):
         client.jobs.run_now(other.job_id, idempotency_token="bill-2025-01")
     with pytest.raises(BadRequest, match="64"):

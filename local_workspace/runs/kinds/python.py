@@ -41,7 +41,7 @@ class PythonWork:
             return
         path = context.payload["python_file"]
         place = locate(path)
-        if not place.is_file():
+        if not place.is_absolute() or not place.is_file():
             raise TaskStartError("RESOURCE_NOT_FOUND", f"The file {path} does not exist.")
         self._spec |= {"kind": "file", "python_file": str(place)}
 
