@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +16,7 @@ from ..store import Store
 from .problems import Problem
 
 NAME = "workspace.pid"
+RECORD_SECONDS = 10
 
 
 def no_workspace(settings: Settings) -> Problem:
@@ -60,27 +62,36 @@ class PidFile:
                 )
             time.sleep(0.02)  # somebody was only looking
         file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "host": host}))
+        record = {"pid": os.getpid(), "host": host, "started_ticks": _started_ticks(os.getpid())}
+        file.write(json.dumps(record))
         file.flush()
         self._held = file
 
     def release(self) -> None:
+        """Give the lock back; what the file says counts no more."""
         if self._held is not None:
-            self._held.truncate(0)
             self._held.close()
             self._held = None
 
     def holder(self) -> dict | None:
         """``pid`` and ``host`` of the process that serves now, None if there is none."""
+        file = self._locked()
+        if file is None:
+            return None
+        with file:
+            return _read(file)
+
+    def _locked(self) -> IO[str] | None:
+        """The file, opened, if a process holds the lock on it."""
         try:
             file = self._path.open("r")
         except FileNotFoundError:
             return None
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return _read(file)
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file
+        file.close()
         return None
 
     def stop(self, grace_seconds: float) -> str:
@@ -88,30 +99,46 @@ class PidFile:
         holder = self.holder()
         if holder is None:
             return "not running"
-        os.kill(holder["pid"], signal.SIGTERM)
-        if self._gone(grace_seconds):
-            return "stopped"
-        os.kill(holder["pid"], signal.SIGKILL)
-        if self._gone(5):
-            return "killed"
+        for number, seconds, done in (
+            (signal.SIGTERM, grace_seconds, "stopped"),
+            (signal.SIGKILL, 5, "killed"),
+        ):
+            with suppress(ProcessLookupError):
+                os.kill(holder["pid"], number)
+            if self._gone(seconds):
+                return done
         raise Problem(f"Process {holder['pid']} does not end, not even by SIGKILL.")
 
     def _gone(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.holder() is None:
+            file = self._locked()
+            if file is None:
                 return True
+            file.close()
             time.sleep(0.05)
         return False
 
 
 def _read(file: IO[str]) -> dict:
-    """The record of a holder, who writes it just after taking the lock."""
-    deadline = time.monotonic() + 2
+    """The record of a holder, who writes it just after taking the lock.
+
+    Until then the record of an earlier holder stands there, whose number another process may have.
+    """
+    deadline = time.monotonic() + RECORD_SECONDS
     while time.monotonic() < deadline:
         file.seek(0)
-        try:
-            return json.loads(file.read())
-        except ValueError:
-            time.sleep(0.02)
-    raise Problem("A process is taking up the workspace, or giving it up: try again.")
+        with suppress(ValueError):
+            record = json.loads(file.read())
+            if record.pop("started_ticks", None) == _started_ticks(record["pid"]):
+                return record
+        time.sleep(0.02)
+    raise Problem("A process is taking up the workspace: try again.")
+
+
+def _started_ticks(pid: int) -> str | None:
+    """When the kernel started a process: tells it from a later one with the same number."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -102,12 +103,17 @@ def test_a_killed_workspace_leaves_nothing_in_the_way(folder):
 
 def test_a_pid_file_that_names_a_stranger_misleads_nobody(folder):
     initialised(folder)
+    file = folder / "workspace.pid"
     stranger = subprocess.Popen(["sleep", "600"])
     try:
-        record = {"pid": stranger.pid, "host": "http://127.0.0.1:1"}
-        (folder / "workspace.pid").write_text(json.dumps(record))
+        record = {"pid": stranger.pid, "host": "http://127.0.0.1:1", "started_ticks": "1"}
+        file.write_text(json.dumps(record))
         assert not status(folder)[0]
         assert answer("stop", "--data", folder) == {"state": "not running"}
+        # A process that has the lock and has not yet written who it is.
+        with file.open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert "taking up" in refusal("stop", "--data", folder)
         assert stranger.poll() is None
     finally:
         stranger.kill()
