@@ -11,10 +11,11 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
 
 from ..errors import ApiError, bad_request
+from ..pages.html import Html, respond
 from ..runs.definitions import delete_run
 from ..runs.job_settings import MOST, Id, Loose, RunParameters, SubmitSettings
 from ..runs.job_spec import check_settings
-from ..runs.run_page import LOG_TAIL, render
+from ..runs.run_page import LOG_TAIL, REFRESH_SECONDS, render
 from ..runs.run_views import PAGE_TASKS, task_view
 from ..runs.starts import RunOrder
 from .jobs import Offset, Token, place
@@ -103,8 +104,9 @@ def list_runs(
     services = request.app.state.services
     limit = min(limit or 25, 25)
     rows = services.run_store.list(
-        job_id, active_only, completed_only, run_type, start_time_from, start_time_to,
-        place(page_token), offset, limit + 1,
+        job_id=job_id, active=active_only, completed=completed_only, kind=run_type,
+        since_ms=start_time_from, until_ms=start_time_to, before=place(page_token),
+        offset=offset, limit=limit + 1,
     )  # fmt: skip
     answer: dict = {
         "runs": [services.run_views.run(row, expand=expand_tasks) for row in rows[:limit]],
@@ -211,12 +213,13 @@ def run_page(run_id: Annotated[int, Path(ge=0, le=MOST)], request: Request) -> H
     query = request.query_params
     services.links.check(request.url.path, query.get("expires", ""), query.get("sig", ""))
     run, _ = _found(services, run_id)
-    # The page shows what programs wrote: it may run and load nothing.
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return HTMLResponse(_page(services, run), headers={"content-security-policy": policy})
+    response = respond(_page(services, run))
+    if run["end_ms"] is None:
+        response.headers["refresh"] = str(REFRESH_SECONDS)
+    return response
 
 
-def _page(services, run: sqlite3.Row) -> str:
+def _page(services, run: sqlite3.Row) -> Html:
     view = services.run_views.run(run, expand=False, history=True)
     tasks = [task_view(row, "") for row in services.run_store.tasks(run["run_id"])]
 

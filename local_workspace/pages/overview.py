@@ -29,13 +29,13 @@ def header(title: str = "Local workspace") -> Html:
     return tag("header", heading, tag("nav", links), leave)
 
 
-def render(services) -> Html:
-    """The whole page. Runs on the event loop: the endpoints belong to it."""
+def render(services, endpoints: Html) -> Html:
+    """The whole page; it reads much, so it is not for the event loop."""
     return page(
         "Local workspace",
         header(),
         _workspace(services),
-        _endpoints(services),
+        endpoints,
         _runs(services),
         _statements(services),
         _pipelines(services),
@@ -73,7 +73,8 @@ def _workspace(services) -> Html:
     )
 
 
-def _endpoints(services) -> Html:
+def endpoints_section(services) -> Html:
+    """Runs on the event loop, to which the endpoints belong."""
     rows = []
     for endpoint in services.endpoints.all():
         view = endpoint.view()
@@ -102,7 +103,7 @@ def _endpoints(services) -> Html:
 
 def _runs(services) -> Html:
     rows = []
-    for run in services.run_store.list(None, False, False, None, LATEST):
+    for run in services.run_store.list(limit=LATEST):
         view = services.run_views.run(run, expand=False)
         result = view["state"].get("result_state") or view["state"]["life_cycle_state"]
         rows.append(

@@ -127,6 +127,7 @@ class RunStore:
 
     def list(
         self,
+        *,
         job_id: int | None = None,
         active: bool = False,
         completed: bool = False,

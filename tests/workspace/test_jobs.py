@@ -186,6 +186,7 @@ def test_a_failed_task(client, script):
     page = httpx.get(run.run_page_url)
     assert page.status_code == 200
     assert "31/02/2025 is no date" in page.text and "UPSTREAM_FAILED" in page.text
+    assert "refresh" not in page.headers  # it has ended
     assert httpx.get(run.run_page_url + "0").status_code == 403
 
 
@@ -243,6 +244,8 @@ def test_cancel_ends_the_whole_group(client, script):
     assert all(alive(pid) for pid in pids)
     client.jobs.cancel_run(waiting.run_id)
     assert client.jobs.get_run(waiting.run_id).state.life_cycle_state.value == "TERMINATING"
+    page = httpx.get(run.run_page_url)
+    assert page.headers["refresh"] and "TERMINATING" in page.text
     run = finish(client, waiting.run_id)
     assert (run.state.life_cycle_state.value, run.state.result_state.value) == (
         "TERMINATED", "CANCELED",
