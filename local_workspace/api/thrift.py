@@ -25,7 +25,8 @@ async def thrift_call(warehouse_id: str, request: Request) -> Response:
         raise bad_request(str(error)) from error
     response = None
     if call.request is not None:
-        caller = Caller(request.state.principal.user_name, warehouse_id)
+        client = request.headers.get("user-agent", "")
+        caller = Caller(request.state.principal.user_name, client, warehouse_id)
         response = await services.thrift.answer(call, caller)
     content = await run_in_threadpool(wire.encode, call, response)
     return Response(content, media_type="application/x-thrift")

@@ -113,9 +113,14 @@ class StatementRecords:
         return run
 
     def close(self, statement_id: str) -> None:
-        """Drop the result of a statement that has ended; its record says CLOSED."""
+        """Drop the result of a statement that has ended; its record says CLOSED.
+
+        One that failed or was cancelled stays so: clients close those too, and the history is to
+        tell how it ended.
+        """
         self._store.execute(
-            "UPDATE statements SET state = 'CLOSED', result = NULL, data = NULL WHERE id = ?",
+            "UPDATE statements SET state = iif(state = 'SUCCEEDED', 'CLOSED', state),"
+            " result = NULL, data = NULL WHERE id = ?",
             statement_id,
         )
         self._remove([statement_id])

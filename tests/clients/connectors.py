@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,28 @@ def cursor(target, backend: str, **options) -> Iterator:
     """A cursor on a connection of its own."""
     with connect(target, backend, **options) as connection, connection.cursor() as made:
         yield made
+
+
+@contextmanager
+def cancelling(made) -> Iterator[None]:
+    """Another thread cancels what the cursor does until the block has ended.
+
+    More than once: the sea client knows its statement only after 10 s, and a cancel that comes
+    before the statement has an id is lost.
+    """
+    ended = threading.Event()
+
+    def cancel() -> None:
+        while not ended.wait(1):
+            made.cancel()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

@@ -38,7 +38,6 @@ def test_a_service_principal(target, backend):
         options = {
             "oauth_client_id": known["client_id"],
             "oauth_client_secret": known["client_secret"],
-            "auth_type": "databricks-oauth",
         }
     else:
         options = {"credentials_provider": lambda: _oauth(target, known)}
@@ -59,7 +58,6 @@ def test_a_service_principal_with_a_wrong_secret(target):
             "kernel",
             oauth_client_id=known["client_id"],
             oauth_client_secret="wrong",
-            auth_type="databricks-oauth",
         )
 
 

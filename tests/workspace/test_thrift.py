@@ -21,7 +21,7 @@ from thrift.transport.TTransport import TMemoryBuffer
 from workspace_process import init_workspace, serve_workspace, stop_workspace
 
 from local_workspace.sql.results import StoredResult
-from local_workspace.sql.statement_runs import Order, StatementRun
+from local_workspace.sql.statement import Order, StatementRun
 from local_workspace.sql.thrift import operations, rows
 from local_workspace.sql.thrift.operations import NoOperation, Operation, Operations
 from local_workspace.sql.thrift.types import ArrowForm

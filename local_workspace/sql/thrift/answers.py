@@ -56,7 +56,7 @@ def status(operation: Operation) -> ttypes.TGetOperationStatusResp:
         answer.errorMessage = answer.displayMessage = error.message
     if result is not None:
         answer.hasResultSet = True
-        answer.numModifiedRows = rows.modified(result)
+        answer.numModifiedRows = None if run.kind == "SELECT" else rows.modified(result)
     return answer
 
 
@@ -82,7 +82,10 @@ def metadata(operation: Operation) -> ttypes.TGetResultSetMetadataResp:
 def fetch(
     operation: Operation, max_rows: int | None, max_bytes: int | None, signer: Links
 ) -> ttypes.TFetchResultsResp:
-    """The next rows, or links to the next files; the operation moves on behind them."""
+    """The next rows, or links to the next files; the operation moves on behind them.
+
+    Raises FileNotFoundError when the result was dropped because it is old.
+    """
     result = operation.run.result
     if result is None:
         return ttypes.TFetchResultsResp(_no_result(operation))

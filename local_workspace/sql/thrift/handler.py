@@ -18,7 +18,7 @@ from ...engine.catalog import CatalogError
 from ...engine.interface import EngineError
 from ...errors import ApiError
 from ..sessions import Session
-from ..statement_runs import Order
+from ..statement import Order
 from . import answers, parameters, wire
 from .metadata import Metadata
 from .operations import NoOperation, Operation, Operations, identifier
@@ -35,9 +35,10 @@ POLL_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls, and which warehouse."""
+    """Who calls, by which program, and which warehouse."""
 
     user: str
+    client: str
     warehouse_id: str
 
 
@@ -63,6 +64,8 @@ class Handler:
             return wire.failure(call, error.message, error.sql_state)
         except CatalogError as error:
             return wire.failure(call, str(error), error.sql_state)
+        except FileNotFoundError:
+            return wire.failure(call, "The result has expired: run the statement again.", "HY010")
         except Exception as error:
             log.exception("Thrift call %s failed", call.name)
             text = f"[INTERNAL_ERROR] {type(error).__name__} SQLSTATE: XX000"
@@ -96,16 +99,17 @@ class Handler:
             sql=request.statement,
             warehouse_id=session.warehouse_id,
             parameters=parameters.convert(request.parameters),
-            catalog=session.catalog,
-            schema=session.schema,
+            catalog=None,
+            schema=None,
             row_limit=request.resultRowLimit,
             byte_limit=None,
             inline=False,
             format="ARROW_STREAM",
             session_id=session.id,
             user=caller.user,
+            client=caller.client,
         )
-        run = await run_in_threadpool(self._statements.submit, order)
+        run = self._statements.submit(order, told=False)
         form = ArrowForm(request.useArrowNativeTypes)
         operation = Operation(run, form, bool(request.canDownloadResult))
         self._operations.add(operation)
@@ -115,6 +119,8 @@ class Handler:
             answer.directResults = await run_in_threadpool(
                 self._direct, operation, request.getDirectResults
             )
+        if not run.final:
+            await run_in_threadpool(self._statements.record, run)
         return answer
 
     async def GetOperationStatus(self, request, caller: Caller) -> ttypes.TGetOperationStatusResp:
@@ -174,20 +180,24 @@ class Handler:
     def _direct(
         self, operation: Operation, wanted: ttypes.TSparkGetDirectResults
     ) -> ttypes.TSparkDirectResults:
-        """What a client would ask next; with the last row in the answer, the operation ends."""
+        """What a client would ask next; with the last row in the answer, the operation ends.
+
+        Its statement is left to expire: to close it now would cost more than it gives back.
+        """
         direct = ttypes.TSparkDirectResults(answers.status(operation))
         if operation.run.result is None:
             return direct
         direct.resultSetMetadata = answers.metadata(operation)
         direct.resultSet = answers.fetch(operation, wanted.maxRows, wanted.maxBytes, self._links)
         if answers.complete(operation, direct.resultSet):
-            self._close(operation)
+            self._operations.remove(operation)
             direct.closeOperation = ttypes.TCloseOperationResp(answers.OK)
         return direct
 
     def _close(self, operation: Operation) -> None:
         self._operations.remove(operation)
-        self._statements.cancel(operation.run)
+        if operation.run.state not in ("FAILED", "CANCELED"):  # how it ended is to be remembered
+            self._statements.close_statement(operation.run)
 
 
 async def _finished(operation: Operation, seconds: float) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from databricks.sql.thrift_api.TCLIService import ttypes
 
-from ..statement_runs import StatementRun
+from ..statement import StatementRun
 from .types import ArrowForm
 
-# More than the statements that are kept: an operation never ends before its statement.
-KEEP_OPERATIONS = 5000
+# Many more than can run at once. Each may hold a small result; a client closes what it has read.
+KEEP_OPERATIONS = 1000
 
 
 class NoOperation(LookupError):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pyarrow as pa
 from databricks.sql.thrift_api.TCLIService import ttypes
 
-from ..results import text_value
+from ..value_texts import text_value
 
 _IDS = {
     "BOOLEAN": ttypes.TTypeId.BOOLEAN_TYPE,
@@ -48,7 +48,7 @@ def _type(column: dict) -> ttypes.TTypeDesc:
                 "scale": ttypes.TTypeQualifierValue(i32Value=column["type_scale"]),
             }
         )
-    # What has no name of its own here (intervals) is sent as text.
+    # What has no name of its own here (intervals) comes as text.
     kind = _IDS.get(column["type_name"], ttypes.TTypeId.STRING_TYPE)
     return ttypes.TTypeDesc([ttypes.TTypeEntry(ttypes.TPrimitiveTypeEntry(kind, qualifiers))])
 
@@ -58,7 +58,7 @@ class ArrowForm:
 
     def __init__(self, native: ttypes.TSparkArrowTypes | None) -> None:
         native = native or ttypes.TSparkArrowTypes(True, True, True)
-        self._tests: list[Callable[[pa.DataType], bool]] = [_is_interval]
+        self._tests: list[Callable[[pa.DataType], bool]] = []
         if not native.timestampAsArrow:
             self._tests.append(pa.types.is_timestamp)
         if not native.decimalAsArrow:
@@ -88,10 +88,6 @@ class ArrowForm:
 
     def _as_text(self, kind: pa.DataType) -> bool:
         return any(test(kind) for test in self._tests)
-
-
-def _is_interval(kind: pa.DataType) -> bool:
-    return pa.types.is_interval(kind) or pa.types.is_duration(kind)
 
 
 def _text(value: object) -> str | None:
