@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 
 from ..errors import bad_request
 from .mlflow import is_databricks_client, read_text
+from .unity_models import require_schema
 
 BASE = "/api/2.0/mlflow/unity-catalog"
 OWN = "/api/2.0/mlflow"
@@ -37,15 +38,18 @@ async def _body(request: Request) -> dict:
     return request.app.state.services.artifact_names.request_body(await read_text(request))
 
 
-def _three_parts(body: dict) -> None:
-    if str(body.get("name", "")).count(".") != 2:
+def _three_parts(body: dict) -> list[str]:
+    parts = str(body.get("name", "")).split(".")
+    if len(parts) != 3:
         raise bad_request("name: catalog.schema.model is needed.")
+    return parts
 
 
 @router.post(BASE + "/registered-models/create")
 async def create_model(request: Request) -> dict:
     body = await _body(request)
-    _three_parts(body)
+    catalog, schema, _ = _three_parts(body)
+    require_schema(request.app.state.services, catalog, schema)
     kept = {key: body[key] for key in ("name", "description", "tags") if key in body}
     return await _ask(request, "POST", "registered-models/create", kept)
 

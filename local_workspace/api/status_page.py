@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
@@ -25,12 +26,15 @@ def front_door() -> Response:
 
 @router.get(BASE)
 async def status_page(request: Request) -> Response:
+    if not _is_in(request):
+        return _door()
     services = request.app.state.services
-    return respond(overview.render(services)) if _is_in(request) else _door()
+    endpoints = overview.endpoints_section(services)
+    return respond(await asyncio.to_thread(overview.render, services, endpoints))
 
 
 @router.get(BASE + "/tables/{catalog}/{schema}/{name}")
-async def table_page(catalog: str, schema: str, name: str, request: Request) -> Response:
+def table_page(catalog: str, schema: str, name: str, request: Request) -> Response:
     def content(services) -> Html:
         try:
             return table_pages.render(services.engine.catalog, (catalog, schema, name))
@@ -46,7 +50,7 @@ async def endpoint_page(name: str, request: Request) -> Response:
 
 
 @router.get(BASE + "/pipelines/{pipeline_id}")
-async def pipeline_page(pipeline_id: str, request: Request) -> Response:
+def pipeline_page(pipeline_id: str, request: Request) -> Response:
     return _page(request, "Pipeline", lambda services: details.pipeline(services, pipeline_id))
 
 

@@ -11,7 +11,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from ..access.principals import OWNER
-from ..errors import bad_request, not_found
+from ..engine.catalog import CatalogError
+from ..errors import ApiError, bad_request, not_found
+from ..unity.objects import require_writable
 from ..unity.paging import page
 
 BASE = "/api/2.1/unity-catalog/models"
@@ -42,8 +44,7 @@ class AliasTarget(BaseModel):
 @router.post(BASE)
 async def create_model(body: NewModel, request: Request) -> dict:
     services = request.app.state.services
-    if body.schema_name not in _schemas(services, body.catalog_name):
-        raise not_found(f"Schema '{body.catalog_name}.{body.schema_name}' does not exist.")
+    require_schema(services, body.catalog_name, body.schema_name)
     full_name = f"{body.catalog_name}.{body.schema_name}.{body.name}"
     given = {"name": full_name, "description": body.comment or ""}
     await services.mlflow.call("POST", f"{REGISTRY}/registered-models/create", given)
@@ -172,9 +173,16 @@ def _aliased(services, full_name: str, alias: str) -> int:
     return number
 
 
-def _schemas(services, catalog: str) -> list[str]:
-    known = services.engine.catalog
-    return known.schemas(catalog) if catalog in known.catalogs() else []
+def require_schema(services, catalog: str, schema: str) -> None:
+    """Raise ApiError 404 for a schema that does not exist or is kept by the workspace."""
+    try:
+        services.engine.catalog.schema_folder(catalog, schema)
+    except CatalogError as error:
+        raise not_found(f"Schema '{catalog}.{schema}' does not exist.") from error
+    try:
+        require_writable(catalog, schema)
+    except CatalogError as error:
+        raise ApiError(403, "PERMISSION_DENIED", str(error)) from error
 
 
 def model_view(services, row: dict, with_aliases: bool = True) -> dict:

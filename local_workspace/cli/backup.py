@@ -21,10 +21,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from .. import __version__
+from ..mlflow_server.relocate import relocate
 from ..settings import Settings
 from .problems import Problem
 from .process import opened
-from .relocate import relocate
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"

@@ -40,6 +40,20 @@ class Outbox:
         )  # fmt: skip
         return [(row["number"], json.loads(row["body"])) for row in rows]
 
+    def number_after(self, number: int) -> None:
+        """Let rows get higher numbers than ``number``.
+
+        A store that was restored may be older than its tables: rows that are made from now on
+        must not look like those that the tables have.
+        """
+        with self._store.transaction() as db:
+            raised = db.execute(
+                "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'system_outbox'",
+                (number,),
+            )
+            if not raised.rowcount:
+                db.execute("INSERT INTO sqlite_sequence VALUES ('system_outbox', ?)", (number,))
+
     def written(self, target: str, upto: int) -> None:
         """Forget the rows of a table up to a number: the table has them."""
         self._store.execute(

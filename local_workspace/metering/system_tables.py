@@ -38,6 +38,7 @@ class SystemTables:
         self._place = place
         self._outbox = Outbox(store)
         self._lock = threading.Lock()
+        self._begun = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -56,6 +57,8 @@ class SystemTables:
         """Bring the tables up to what has ended by now."""
         with self._lock:
             self._create()
+            if not self._begun:
+                self._begin()
             with self._store.transaction() as db:
                 for collect in COLLECTORS:
                     collect(db, self._place)
@@ -86,13 +89,21 @@ class SystemTables:
                 columns = Schema.from_arrow(schema)
                 DeltaTable.create(folder, columns, mode="ignore", configuration=PROPERTIES)
 
+    def _begin(self) -> None:
+        """Forget the rows that the tables have; number new ones after them."""
+        from deltalake import DeltaTable
+
+        for target in TABLES:
+            known = DeltaTable(self._folder(target)).transaction_version(APP_ID)
+            if known is not None:
+                self._outbox.written(target, known)
+                self._outbox.number_after(known)
+        self._begun = True
+
     def _write(self, target: str) -> None:
         from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
         table = DeltaTable(self._folder(target))
-        known = table.transaction_version(APP_ID)
-        if known is not None:
-            self._outbox.written(target, known)
         while batch := self._outbox.batch(target, BATCH_ROWS):
             last = batch[-1][0]
             rows = to_arrow(target, [body for _, body in batch])

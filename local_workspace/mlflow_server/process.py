@@ -11,7 +11,9 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -87,7 +89,7 @@ class MlflowServer:
                 self._ensure()
                 try:
                     response = await self._client.request(
-                        method, path, params=query, content=content.encode()
+                        method, quote(path), params=query, content=content.encode()
                     )
                     break
                 except httpx.TimeoutException as error:
@@ -118,8 +120,9 @@ class MlflowServer:
             listener.listen(128)
             port = listener.getsockname()[1]
             self._process = self._spawn(["serve", str(listener.fileno())], [listener.fileno()])
-        self._process.stdin.write(self._secret.encode() + b"\n")
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # it has ended already, and calls are refused
+            self._process.stdin.write(self._secret.encode() + b"\n")
+            self._process.stdin.close()
         self._client = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}",
             headers={SECRET_HEADER: self._secret, "content-type": "application/json"},

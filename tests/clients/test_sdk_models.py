@@ -5,7 +5,13 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from databricks.sdk.errors import BadRequest, NotFound, ResourceAlreadyExists, ResourceConflict
+from databricks.sdk.errors import (
+    BadRequest,
+    NotFound,
+    PermissionDenied,
+    ResourceAlreadyExists,
+    ResourceConflict,
+)
 from databricks.sdk.service.catalog import ModelVersionInfoStatus
 from test_mlflow import environment, experiment_of, session
 
@@ -51,6 +57,8 @@ def test_a_model_as_a_bundle_deploys_it(target, name):
 def test_a_schema_that_does_not_exist(target):
     with pytest.raises(NotFound):
         create(target.sdk(), f"{target.catalog}.no_such_schema_{uuid.uuid4().hex[:8]}.m")
+    with pytest.raises((PermissionDenied, NotFound, BadRequest)):
+        create(target.sdk(), f"system.billing.m_{uuid.uuid4().hex[:8]}")
 
 
 def test_versions_and_aliases(target, name):

@@ -22,7 +22,7 @@ from workspace_process import (
     stop_workspace,
 )
 
-from local_workspace.cli.relocate import relocate
+from local_workspace.mlflow_server.relocate import relocate
 
 READY = timedelta(seconds=240)
 

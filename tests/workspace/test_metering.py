@@ -6,6 +6,7 @@ import concurrent.futures
 import datetime as dt
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -222,6 +223,27 @@ def test_a_kill_around_the_commit_doubles_and_loses_nothing(tmp_path, after_comm
     assert len(found) == len(set(found)) == 4
     prices = rows(tmp_path, "billing.list_prices")
     assert len(prices) == sum(len(sku.prices) for sku in meter.rates.skus)
+
+
+def test_a_store_older_than_its_tables_loses_nothing_new(tmp_path):
+    """A backup copies the store first and the tables after it."""
+    store, meter, tables = parts(tmp_path)
+    meter.record("SQL", NOON, NOON + 1, {"warehouse_id": "local"}, "ana@example.com")
+    tables.refresh()
+    with sqlite3.connect(tmp_path / "older.db") as older:
+        sqlite3.connect(tmp_path / "workspace.db").backup(older)
+    for number in range(5):
+        meter.record("SQL", NOON, NOON + number, {"warehouse_id": "local"}, "ana@example.com")
+    tables.refresh()
+    for left in tmp_path.glob("workspace.db*"):
+        left.unlink()
+    (tmp_path / "older.db").rename(tmp_path / "workspace.db")
+    _, meter, tables = parts(tmp_path)
+    meter.record("SQL", NOON, NOON + 7, {"warehouse_id": "restored"}, "ana@example.com")
+    tables.refresh()
+    found = rows(tmp_path, "billing.usage")
+    assert len(found) == len({row["record_id"] for row in found}) == 7
+    assert [row["usage_metadata"]["warehouse_id"] for row in found].count("restored") == 1
 
 
 def test_refreshes_at_the_same_time(tmp_path):
