@@ -11,6 +11,7 @@ import os
 import socket
 import socketserver
 import sys
+import traceback
 import wsgiref.simple_server
 
 import child_guard
@@ -79,6 +80,23 @@ def prepare(path):
         os.unlink(fresh)
 
 
+def explained(error):
+    """The answer to a call on which MLflow fails without an error of its own.
+
+    MLflow goes on with values whose types do not fit and stumbles over them later. What such
+    values raise is the caller's fault; the trace is in the log in any case.
+    """
+    from sqlalchemy.exc import StatementError
+    from werkzeug.exceptions import HTTPException
+
+    if isinstance(error, HTTPException):
+        return error
+    traceback.print_exception(error, file=sys.stderr)
+    misfit = isinstance(error, (TypeError, ValueError, KeyError, AttributeError, StatementError))
+    code, status = ("INVALID_PARAMETER_VALUE", 400) if misfit else ("INTERNAL_ERROR", 500)
+    return {"error_code": code, "message": f"MLflow failed: {type(error).__name__}"}, status
+
+
 def serve(descriptor, secret):
     listener = socket.socket(fileno=descriptor)
     store = os.environ["_MLFLOW_SERVER_FILE_STORE"]
@@ -86,6 +104,7 @@ def serve(descriptor, secret):
     import mlflow.server
     from mlflow.server.handlers import initialize_backend_stores
 
+    mlflow.server.app.register_error_handler(Exception, explained)
     initialize_backend_stores(store, None, os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"])
     Server(listener, guarded(mlflow.server.app, secret)).serve_forever()
 
