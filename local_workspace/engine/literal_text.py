@@ -25,18 +25,21 @@ def with_values(statement: Statement, values: Literals) -> Statement:
     """The statement with its markers replaced. Raises EngineError for one without a value."""
     changes: dict[int, str] = {}
     tokens = statement.tokens
+    # A client that does not know the type of a null says STRING, and the rows of VALUES must agree;
+    # a new table, though, takes the types of its columns from here.
+    loose = statement.main_verb != "CREATE"
     positional = iter(values) if isinstance(values, list) else iter(())
     for at, token in enumerate(tokens):
         if token.text == "?":
             value = next(positional, None)
             if value is None:
                 raise _unbound("?")
-            changes[at] = literal_text(value)
+            changes[at] = literal_text(value, loose)
         elif token.text == ":" and isinstance(values, dict) and _begins_marker(statement, at):
             name = tokens[at + 1].name
             if name not in values:
                 raise _unbound(name)
-            changes[at], changes[at + 1] = literal_text(values[name]), ""
+            changes[at], changes[at + 1] = literal_text(values[name], loose), ""
     return statement.replaced(changes) if changes else statement
 
 
@@ -60,13 +63,16 @@ _LEADS = {
 }  # fmt: skip
 
 
-def literal_text(value: expressions_pb2.Expression) -> str:
-    """A literal of the wire as an SQL expression of the same type."""
+def literal_text(value: expressions_pb2.Expression, loose: bool = False) -> str:
+    """A literal of the wire as an SQL expression of the same type.
+
+    With ``loose``, a null that is said to be a STRING fits every type.
+    """
     literal = value.literal
     kind = literal.WhichOneof("literal_type")
     inner = getattr(literal, kind)
     if kind == "null":
-        return _null(inner)
+        return _null(inner, loose)
     if kind == "string":
         return f"cast(X'{inner.encode('utf-8').hex()}' AS STRING)"
     if kind == "binary":
@@ -90,10 +96,11 @@ def literal_text(value: expressions_pb2.Expression) -> str:
     return f"INTERVAL '{day_time_text(inner)[:-3]}' DAY TO SECOND"
 
 
-def _null(kind: types_pb2.DataType) -> str:
+def _null(kind: types_pb2.DataType, loose: bool) -> str:
     text = type_text(kind)
     # The engine casts to no interval; a null without a type fits everywhere.
-    return "NULL" if text == "void" or text.startswith("interval") else f"cast(NULL AS {text})"
+    bare = text == "void" or text.startswith("interval") or (loose and text == "string")
+    return "NULL" if bare else f"cast(NULL AS {text})"
 
 
 def _float(number: float) -> str:
