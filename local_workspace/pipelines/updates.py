@@ -8,7 +8,8 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from ..access.principals import USER
+from ..access.principals import OWNER, USER
+from ..access.tokens import TASK
 from ..clock import now_ms
 from ..engine.interface import EngineUnavailable
 from ..errors import bad_request
@@ -25,7 +26,6 @@ log = logging.getLogger("local_workspace.pipelines")
 
 STOPPED = "The workspace stopped while the update was active."
 CANCELED = "The update was stopped."
-TOKEN_COMMENT = "pipeline update"
 KEPT_FOLDERS = 20
 
 
@@ -46,10 +46,6 @@ class Pipelines:
 
     def recover(self) -> None:
         """After a restart: what was alive has failed, what waited goes on waiting."""
-        identity = self._services.identity
-        for token in identity.tokens():
-            if token["comment"].startswith(TOKEN_COMMENT):
-                identity.revoke(token["id"])
         for update in self.store.unfinished():
             if update["state"] == "QUEUED":
                 self._start(update)
@@ -187,7 +183,12 @@ class Pipelines:
         began = now_ms()
         self._journal.progress(update, "WAITING_FOR_RESOURCES")
         identity = self._services.identity
-        token_id, token = identity.create_token(f"{TOKEN_COMMENT} {update['update_id']}")
+        creator = self.store.pipeline(update["pipeline_id"])["creator"]
+        token_id, token = identity.create_token(
+            f"pipeline update {update['update_id']}",
+            principal=identity.service_principals.find(creator) or OWNER,
+            kind=TASK,
+        )
         verdict: dict = {}
         try:
             self._services.engine.process.wait_up()
@@ -201,7 +202,7 @@ class Pipelines:
             self._services.meter.record(
                 "DLT", began, now_ms(),
                 {"dlt_pipeline_id": update["pipeline_id"], "dlt_update_id": update["update_id"]},
-                self.store.pipeline(update["pipeline_id"])["creator"],
+                creator,
             )  # fmt: skip
             self._forget_old_folders(update["pipeline_id"])
         self._conclude(update, outcome, verdict)

@@ -375,3 +375,29 @@ def test_much_output_is_capped_and_old_logs_go(place, data):
     }  # fmt: skip
     client.pipelines.delete(pipeline)
     assert not folder.parent.exists()
+
+
+def test_an_update_acts_as_the_creator_of_its_pipeline(place, data):
+    """A service principal's pipeline, started by somebody else, calls with its token."""
+    from databricks.sdk import WorkspaceClient
+
+    source = """
+import json, urllib.request
+def who():
+    request = urllib.request.Request(os.environ["DATABRICKS_HOST"] + "/api/2.0/preview/scim/v2/Me")
+    request.add_header("Authorization", "Bearer " + os.environ["DATABRICKS_TOKEN"])
+    return json.load(urllib.request.urlopen(request))["userName"]
+@dp.materialized_view(name="main.gold.who")
+def whose():
+    return spark.range(1).selectExpr(f"'{who()}' AS name")
+"""
+    principal = WorkspaceClient(
+        host=place.host, client_id=place.credentials.client_id, auth_type="oauth-m2m",
+        client_secret=place.credentials.client_secret, config_file=os.devnull,
+    )  # fmt: skip
+    pipeline = make(principal, "acts", source)
+    complete_update(place.sdk(), pipeline)
+    answer = place.sdk().statement_execution.execute_statement("TABLE main.gold.who", "local")
+    assert answer.result.data_array == [[place.credentials.client_id]]
+    assert principal.pipelines.get(pipeline).run_as_user_name == place.credentials.client_id
+    assert not _stored(data, "SELECT id FROM tokens WHERE comment LIKE 'pipeline update%'")
