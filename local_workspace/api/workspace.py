@@ -102,10 +102,7 @@ def delete_object(body: Delete, request: Request) -> dict:
 @router.post("/api/2.0/workspace-files/import-file/{path:path}")
 async def import_file(path: str, request: Request, overwrite: bool = False) -> dict:
     """A raw body, as the bundle commands send it; the path may be URL-encoded once more."""
-    content = await request.body()
-    target = "/" + unquote(path).lstrip("/")
-    target = notebook_path(target, content)
-    await run_in_threadpool(_files(request).write, target, content, overwrite, 409)
+    await _files(request).receive(request, "/" + unquote(path).lstrip("/"), overwrite)
     return {}
 
 

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
+from fastapi import Request
+
 from ..errors import ApiError, bad_request, not_found
-from .uploads import Uploads
+from .uploads import Uploads, publish
 
 # First line of a notebook in source form, by language, and the extension that it loses.
 NOTEBOOK_MARKS = {
@@ -75,18 +80,36 @@ class WorkspaceFiles:
             text = f"A part of {path} is a file."
             raise ApiError(400, "RESOURCE_ALREADY_EXISTS", text) from error
 
-    def write(self, path: str, content: bytes, overwrite: bool, taken_status: int = 400) -> None:
+    def write(self, path: str, content: bytes, overwrite: bool) -> None:
         """Store a file or notebook source below an existing folder.
 
-        Raises ApiError 404 without that folder, ``taken_status`` when the name is taken.
+        Raises ApiError 404 without that folder, 400 when the name is taken.
         """
+        with self._free(path, 400) as place:
+            self._uploads.write(content, place, overwrite)
+
+    async def receive(self, request: Request, path: str, overwrite: bool) -> None:
+        """Store a request's body, of any size, as ``write`` does; 409 when the name is taken."""
+        self.locate(path)
+        async with self._uploads.received(request) as upload:
+            with upload.open("rb") as source:
+                path = notebook_path(path, source.read(200))
+            await anyio.to_thread.run_sync(self._place, path, upload, overwrite)
+
+    def _place(self, path: str, upload: Path, overwrite: bool) -> None:
+        with self._free(path, 409) as place:
+            publish(upload, place, overwrite)
+
+    @contextmanager
+    def _free(self, path: str, taken_status: int) -> Iterator[Path]:
+        """The place of a new file. A name that is taken is told with ``taken_status``."""
         place = self.locate(path)
         if place == self.root or place.is_dir():
             raise ApiError(400, "RESOURCE_ALREADY_EXISTS", f"{path} is a directory.")
         if not place.parent.is_dir():
             raise not_found(f"The parent folder ({path.rpartition('/')[0]}) does not exist.")
         try:
-            self._uploads.write(content, place, overwrite)
+            yield place
         except FileExistsError as error:
             text = f"Path ({path}) already exists."
             raise ApiError(taken_status, "RESOURCE_ALREADY_EXISTS", text) from error
