@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -113,25 +114,32 @@ class Catalog:
                 raise CatalogError("SCHEMA_ALREADY_EXISTS", "42P06", text) from error
 
     def drop_schema(self, catalog: str, schema: str, cascade: bool) -> None:
-        folder = self.schema_folder(catalog, schema)
         if not cascade and self.tables(catalog, schema):
             text = f"Cannot drop schema `{schema}`: it contains tables; use CASCADE."
             raise CatalogError("SCHEMA_NOT_EMPTY", "2BP01", text)
-        self._remove(folder)
+        remove(lambda: self.schema_folder(catalog, schema), self.root)
 
     def drop_table(self, catalog: str, schema: str, table: str) -> None:
-        self._remove(self.table_folder(catalog, schema, table))
+        remove(lambda: self.table_folder(catalog, schema, table), self.root)
 
-    def clear_dropped(self) -> None:
-        """Remove what an earlier process had dropped but not yet deleted when it ended."""
-        for entry in self.root.glob(_DROPPED + "*"):
-            shutil.rmtree(entry, ignore_errors=True)
 
-    def _remove(self, folder: Path) -> None:
-        # Renamed first: the name is free at once and a crash leaves no half table in the catalog.
-        gone = self.root / f"{_DROPPED}{uuid.uuid4().hex}"
-        folder.rename(gone)
-        shutil.rmtree(gone)
+def remove(find: Callable[[], Path], root: Path) -> None:
+    """Remove the folder that ``find`` names; it raises CatalogError when there is none (any more).
+
+    Renamed first: the name is free at once, and what a crash leaves is removed by clear_dropped.
+    """
+    gone = root / f"{_DROPPED}{uuid.uuid4().hex}"
+    while True:
+        with suppress(FileNotFoundError):  # somebody else was faster
+            find().rename(gone)
+            break
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def clear_dropped(root: Path) -> None:
+    """Remove what an earlier process had dropped but not yet deleted when it ended."""
+    for entry in root.glob(_DROPPED + "*"):
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def checked(name: str) -> str:

@@ -21,8 +21,11 @@ def newest_version(folder: Path) -> int:
 
 
 def is_table(folder: Path) -> bool:
-    """Whether a folder holds a Delta table: a log alone is what a broken CREATE leaves behind."""
-    return commit_file(folder, 0).is_file() or newest_version(folder) >= 0
+    """Whether a folder holds a Delta table: a log alone is what a broken CREATE leaves behind.
+
+    The first commits go when the log is cleaned up, and then there is a checkpoint.
+    """
+    return commit_file(folder, 0).is_file() or (folder / LOG / "_last_checkpoint").is_file()
 
 
 def commit_file(folder: Path, version: int) -> Path:

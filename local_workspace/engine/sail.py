@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import pyarrow as pa
 
-from .catalog import INFORMATION_SCHEMA, Catalog
+from .catalog import INFORMATION_SCHEMA, Catalog, clear_dropped
 from .interface import Cancelled, Encoded, EngineError, Operation, Parameter, Result
 from .interval_results import as_text, has_intervals, readable, text_schema
 from .literal_text import with_values
@@ -40,7 +40,7 @@ class SailEngine:
 
     def __init__(self, tables: Path, default_catalog: str, log_file: Path) -> None:
         self.catalog = Catalog(tables, default_catalog)
-        self.catalog.clear_dropped()
+        clear_dropped(tables)
         self.tables = Tables(self.catalog)
         # The views of information_schema that a statement names; see unity.information_schema.
         self.views: Views = lambda names, catalog: {}

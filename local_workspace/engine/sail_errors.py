@@ -54,7 +54,7 @@ _PATTERNS = [
     (re.compile(r"constraint|non-nullable|not null", re.I),
      "DELTA_VIOLATE_CONSTRAINT_WITH_VALUES", "23001"),
     (re.compile(r"Failed to commit transaction"), "DELTA_CONCURRENT_WRITE", "2D521"),
-    (re.compile(r"not supported|unsupported|not implemented", re.I),
+    (re.compile(r"not supported|unsupported|not implemented|does not support|LIKE in CREATE", re.I),
      "UNSUPPORTED_FEATURE", "0A000"),
 ]  # fmt: skip
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..access.principals import OWNER
-from ..engine.catalog import INFORMATION_SCHEMA, SYSTEM, Catalog, CatalogError, checked
+from ..engine.catalog import (
+    INFORMATION_SCHEMA,
+    SYSTEM,
+    Catalog,
+    CatalogError,
+    checked,
+    clear_dropped,
+    remove,
+)
 from ..store import Store, now_ms
 
 SCHEMA = """
@@ -19,7 +27,6 @@ CREATE TABLE IF NOT EXISTS catalog_objects (
     comment TEXT, properties TEXT NOT NULL, created_ms INTEGER NOT NULL,
     updated_ms INTEGER NOT NULL, PRIMARY KEY (kind, full_name));
 """
-_DROPPED = ".dropped-"
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,7 @@ class Objects:
         self._catalog = catalog
         self._volumes = volumes
         store.declare(SCHEMA)
-        for entry in volumes.glob(_DROPPED + "*"):
-            shutil.rmtree(entry, ignore_errors=True)
+        clear_dropped(volumes)
 
     def catalogs(self) -> list[str]:
         return self._catalog.catalogs()
@@ -99,6 +105,7 @@ class Objects:
     def drop_schema(self, catalog: str, schema: str, cascade: bool) -> None:
         """Drop a schema; with ``cascade`` also its tables and volumes."""
         require_writable(catalog, schema)
+        facts = self.schema_facts(catalog, schema)
         volumes = self.volumes(catalog, schema)
         if volumes and not cascade:
             text = f"Cannot drop a schema `{schema}` because it contains objects; use CASCADE."
@@ -106,7 +113,7 @@ class Objects:
         for volume in volumes:
             self.drop_volume(catalog, schema, volume)
         self._catalog.drop_schema(catalog, schema, cascade)
-        self._forget("schema", f"{catalog}.{schema}")
+        self._forget(facts)
 
     def create_volume(self, catalog: str, schema: str, volume: str, facts: Facts) -> None:
         require_writable(catalog, schema)
@@ -124,11 +131,9 @@ class Objects:
         self._create("volume", f"{catalog}.{schema}.{volume}", facts, False, make)
 
     def drop_volume(self, catalog: str, schema: str, volume: str) -> None:
-        # Renamed first: the name is free at once, and the next start removes what a crash left.
-        gone = self._volumes / f"{_DROPPED}{uuid.uuid4().hex}"
-        self.volume_folder(catalog, schema, volume).rename(gone)
-        self._forget("volume", f"{catalog}.{schema}.{volume}")
-        shutil.rmtree(gone)
+        facts = self.volume_facts(catalog, schema, volume)
+        remove(lambda: self.volume_folder(catalog, schema, volume), self._volumes)
+        self._forget(facts)
 
     def _create(
         self, kind: str, name: str, facts: Facts, optional: bool,
@@ -148,10 +153,13 @@ class Objects:
         """The row of an object; made on first sight of one that has a folder only."""
         row = self._row(kind, name)
         if row is None:
-            since = int(folder.stat().st_mtime * 1000)
-            sql, values = _insert(kind, name, Facts(created_ms=since, updated_ms=since))
+            since = _since(folder)
+            made = Facts(created_ms=since, updated_ms=since)
+            sql, values = _insert(kind, name, made)
             self._store.execute(sql, *values)
             row = self._row(kind, name)
+        if row is None:  # dropped meanwhile
+            return made
         return Facts(
             row["owner"], row["comment"], json.loads(row["properties"]), row["object_id"],
             row["created_ms"], row["updated_ms"],
@@ -162,10 +170,9 @@ class Objects:
             "SELECT * FROM catalog_objects WHERE kind = ? AND full_name = ?", kind, name
         )
 
-    def _forget(self, kind: str, name: str) -> None:
-        self._store.execute(
-            "DELETE FROM catalog_objects WHERE kind = ? AND full_name = ?", kind, name
-        )
+    def _forget(self, facts: Facts) -> None:
+        # By its own id: an object of the same name may have been made since.
+        self._store.execute("DELETE FROM catalog_objects WHERE object_id = ?", facts.object_id)
 
 
 def require_writable(catalog: str, schema: str) -> None:
@@ -173,6 +180,12 @@ def require_writable(catalog: str, schema: str) -> None:
     if catalog == SYSTEM or schema == INFORMATION_SCHEMA:
         text = f"The schema `{catalog}`.`{schema}` is kept by the workspace and can only be read."
         raise CatalogError("INSUFFICIENT_PERMISSIONS", "42501", text)
+
+
+def _since(folder: Path) -> int:
+    with suppress(FileNotFoundError):  # dropped meanwhile
+        return int(folder.stat().st_mtime * 1000)
+    return now_ms()
 
 
 def _insert(kind: str, name: str, facts: Facts) -> tuple[str, tuple]:
