@@ -6,6 +6,7 @@ import hashlib
 import io
 import time
 
+import psutil
 from databricks.sdk.service.jobs import RunIf, SparkPythonTask, Task, TaskDependency
 
 SCRIPTS = "/Volumes/main/landing/finance_exports/scripts"
@@ -86,3 +87,11 @@ def results(run) -> dict[str, str]:
 
 def attempts(run, key: str) -> list:
     return sorted((t for t in run.tasks if t.task_key == key), key=lambda t: t.attempt_number)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be fetched does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

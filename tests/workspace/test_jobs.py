@@ -8,6 +8,7 @@ import os
 import time
 import zipfile
 from datetime import timedelta
+from functools import partial
 
 import httpx
 import pytest
@@ -25,10 +26,9 @@ from databricks.sdk.service.jobs import (
     QueueSettings,
     SparkPythonTask,
     Task,
-    TaskDependency,
 )
+from job_runs import SCRIPTS, alive, finish, python_task, states, wait_running
 
-SCRIPTS = "/Volumes/main/landing/finance_exports/scripts"
 WHEELS = "/Volumes/main/landing/wheels"
 
 
@@ -39,48 +39,8 @@ def client(workspace):
 
 @pytest.fixture(scope="module")
 def script(client):
-    """Upload a Python file and return a function that makes a task of it."""
-    made = {}
-
-    def task(key: str, source: str, *after: str, parameters=(), **settings) -> Task:
-        path = made.setdefault(source, f"{SCRIPTS}/{len(made)}.py")
-        client.files.upload(path, io.BytesIO(source.encode()), overwrite=True)
-        return Task(
-            task_key=key,
-            spark_python_task=SparkPythonTask(python_file=path, parameters=list(parameters)),
-            depends_on=[TaskDependency(task_key=name) for name in after] or None,
-            **settings,
-        )
-
-    return task
-
-
-def finish(client, run_id, seconds=30):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        run = client.jobs.get_run(run_id)
-        if run.state.life_cycle_state.value in ("TERMINATED", "SKIPPED", "INTERNAL_ERROR"):
-            return run
-        time.sleep(0.1)
-    raise AssertionError(f"run {run_id} is still {run.state}")
-
-
-def wait_running(client, run_id, seconds=15):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        run = client.jobs.get_run(run_id)
-        if any(task.state.life_cycle_state.value == "RUNNING" for task in run.tasks):
-            return run
-        time.sleep(0.05)
-    raise AssertionError(f"run {run_id} does not start: {run.state}")
-
-
-def states(run):
-    return {
-        task.task_key: (task.state.life_cycle_state.value,
-                        task.state.result_state and task.state.result_state.value)
-        for task in run.tasks
-    }  # fmt: skip
+    """A function that makes a task of a key, a script's text and the tasks before it."""
+    return partial(python_task, client)
 
 
 def test_success_order_environment_and_output(client, script, workspace):
@@ -222,21 +182,12 @@ STUBBORN = (
 )
 
 
-def alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def test_cancel_ends_the_whole_group(client, script):
     job = client.jobs.create(
         name="stubborn", tasks=[script("t", STUBBORN), script("after", "print(1)\n", "t")]
     )
     waiting = client.jobs.run_now(job.job_id)
-    run = wait_running(client, waiting.run_id)
-    task_run = next(task.run_id for task in run.tasks if task.task_key == "t")
+    task_run = wait_running(client, waiting.run_id, "t").run_id
     pids: list[int] = []
     while len(pids) < 2:
         pids = [int(p) for p in client.jobs.get_run_output(task_run).logs.split()]
@@ -244,7 +195,7 @@ def test_cancel_ends_the_whole_group(client, script):
     assert all(alive(pid) for pid in pids)
     client.jobs.cancel_run(waiting.run_id)
     assert client.jobs.get_run(waiting.run_id).state.life_cycle_state.value == "TERMINATING"
-    page = httpx.get(run.run_page_url)
+    page = httpx.get(client.jobs.get_run(waiting.run_id).run_page_url)
     assert page.headers["refresh"] and "TERMINATING" in page.text
     run = finish(client, waiting.run_id)
     assert (run.state.life_cycle_state.value, run.state.result_state.value) == (

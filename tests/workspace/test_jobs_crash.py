@@ -9,11 +9,12 @@ import time
 
 import httpx
 import pytest
-from databricks.sdk.service.jobs import CronSchedule, QueueSettings, RunJobTask, Task
+from databricks.sdk.service.jobs import CronSchedule, JobSettings, QueueSettings, RunJobTask, Task
 from job_runs import (
     FINAL,
     GOOD,
     SLEEP,
+    alive,
     attempts,
     finish,
     python_task,
@@ -67,14 +68,6 @@ def restarted(tmp_path):
     yield made
     if made.running.process.poll() is None:
         stop_workspace(made.running)
-
-
-def alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def check_whole(database: sqlite3.Connection) -> None:
@@ -149,16 +142,16 @@ def test_what_ran_is_gone_and_has_failed_and_what_waited_goes_on(restarted):
     assert state(client.jobs.get_run(first)) == ("INTERNAL_ERROR", "FAILED")
     assert wait_running(client, queued)
     assert httpx.get(address, headers=headers).status_code == 401
+    metered = restarted.database().execute(
+        "SELECT COUNT(*) FROM usage_records WHERE product = 'JOBS'"
+        " AND json_extract(metadata, '$.task_run_id') = ?",
+        (str(task.run_id),),
+    )
+    assert metered.fetchone() == (1,)
     # what the crash ended can be repaired
-    client.jobs.update(job.job_id, new_settings=job_settings(client, job, GOOD))
+    client.jobs.update(job.job_id, new_settings=JobSettings(tasks=[python_task(client, "t", GOOD)]))
     client.jobs.repair_run(run_id, rerun_all_failed_tasks=True)
     assert state(finish(client, run_id)) == ("TERMINATED", "SUCCESS")
-
-
-def job_settings(client, job, source: str):
-    from databricks.sdk.service.jobs import JobSettings
-
-    return JobSettings(tasks=[python_task(client, "t", source)])
 
 
 def test_a_repair_is_whole_or_was_not_made(restarted):
