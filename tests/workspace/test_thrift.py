@@ -249,22 +249,35 @@ def test_rows_come_in_order_and_once(workspace, session):
 
 
 def test_many_waiting_clients_hold_nobody_up(workspace, session):
-    """Each call waits for its statement; were it on a thread of a small pool, they would queue."""
-    handle = execute(workspace, session, LONG).operationHandle
-    one = _seconds(lambda: call(workspace, "GetOperationStatus", operationHandle=handle))
-    count = 60
-    with ThreadPoolExecutor(count) as pool:
-        all_of_them = _seconds(
-            lambda: list(
-                pool.map(
-                    lambda _: call(workspace, "GetOperationStatus", operationHandle=handle),
-                    range(count),
-                )
-            )
-        )
-    assert all_of_them < one * count / 4
-    call(workspace, "CancelOperation", operationHandle=handle)
-    assert ended(workspace, handle) == STATE.CANCELED_STATE
+    """Each call waits for its statement; were it on a thread of a small pool, they would queue.
+
+    The statement waits for a warehouse that takes its time to start, and needs no processor.
+    """
+    http = control(workspace)
+    http.post("/_local/warehouse", json={"start_seconds": 300}).raise_for_status()
+    try:
+        http.post("/api/2.0/sql/warehouses/local/stop").raise_for_status()
+        handle = execute(workspace, session, "SELECT 1").operationHandle
+
+        def ask(_=None):
+            return call(workspace, "GetOperationStatus", operationHandle=handle).operationState
+
+        one = _seconds(ask)
+        with ThreadPoolExecutor(60) as pool:
+            states = []
+            together = _seconds(lambda: states.extend(pool.map(ask, range(60))))
+        assert set(states) == {STATE.PENDING_STATE}
+        assert together < one * 60 / 2
+        call(workspace, "CancelOperation", operationHandle=handle)
+        assert ended(workspace, handle) == STATE.CANCELED_STATE
+    finally:
+        http.post("/_local/warehouse", json={"start_seconds": 0}).raise_for_status()
+        http.post("/api/2.0/sql/warehouses/local/stop").raise_for_status()
+
+
+def control(workspace) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {workspace.token}"}
+    return httpx.Client(base_url=workspace.host, headers=headers, timeout=60)
 
 
 def _seconds(action) -> float:
@@ -282,9 +295,7 @@ def connect(workspace, **options):
 
 
 def test_a_stopped_warehouse_that_does_not_start_refuses(workspace):
-    http = httpx.Client(
-        base_url=workspace.host, headers={"Authorization": f"Bearer {workspace.token}"}
-    )
+    http = control(workspace)
     with connect(workspace) as connection, connection.cursor() as cursor:
         http.post("/_local/warehouse", json={"auto_start": False}).raise_for_status()
         try:
@@ -300,10 +311,7 @@ def test_a_client_tries_again_after_503(workspace):
     fault = {"path": PATH, "status": 503, "retry_after": 1, "times": 1}
     pauses = {"_retry_delay_min": 0.1, "_retry_delay_max": 5}
     with connect(workspace, **pauses) as connection, connection.cursor() as cursor:
-        httpx.post(
-            workspace.host + "/_local/faults", json=fault,
-            headers={"Authorization": f"Bearer {workspace.token}"},
-        ).raise_for_status()  # fmt: skip
+        control(workspace).post("/_local/faults", json=fault).raise_for_status()
         assert cursor.execute("SELECT 1 AS a").fetchone() == (1,)
 
 
