@@ -61,11 +61,10 @@ class Host:
             return error.get_http_status_code(), False, _error(error.error_code, str(error.message))
         except MemoryError:
             return self._out_of_memory()
-        except RecursionError:  # one of the model itself is wrapped as above
-            return 400, False, _error("BAD_REQUEST", "The body is nested too deeply.")
         except Exception as error:
+            # Not the model's own, which are wrapped: the body or the prediction is a strange one.
             traceback.print_exc()
-            return 500, False, _error("INTERNAL_ERROR", f"The model failed: {type(error).__name__}")
+            return _strange(error)
         if made.status != 200:
             return made.status, False, _error("BAD_REQUEST", made.response)
         response = made.response.encode()
@@ -96,6 +95,16 @@ def _model_input(body):
     for name in SERVICE_FIELDS:
         given.pop(name, None)
     return given
+
+
+def _strange(error):
+    """The answer when MLflow could make no input of a body, or no JSON of a prediction."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if any(frame.name == "predictions_to_json" for frame in frames):
+        text = f"The prediction cannot be written as JSON: {type(error).__name__}"
+        return 500, False, _error("INTERNAL_ERROR", text)
+    reason = f"The body cannot be read: {type(error).__name__}: {error}"
+    return 400, False, _error("BAD_REQUEST", reason[:500])
 
 
 def _memory_text(doing, memory):

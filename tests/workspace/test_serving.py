@@ -20,7 +20,7 @@ from databricks.sdk.service.serving import (
     Route,
     TrafficConfig,
 )
-from serving_models import entity, model_processes, serve, workspace_with_models
+from serving_models import entity, http, model_processes, serve, workspace_with_models
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +170,110 @@ def calm(client) -> list:
             ).predictions
         except TimeoutError:  # what the SDK makes of 503 answers past its own retries
             assert time.monotonic() < deadline
+
+
+WRONG = [
+    ({"config": {}}, 400, "at least one"),
+    ({"config": {"served_entities": []}}, 400, "at least one"),
+    ({"config": {"served_entities": "line"}}, 400, "served_entities"),
+    ({"config": {"served_entities": [{"entity_name": 5}]}}, 400, "entity_name"),
+    ({"config": {"served_entities": [{"entity_name": "main.ml.line"}]}}, 400, "entity_version"),
+    ({"name": "no spaces", "config": {"served_entities": [{}]}}, 400, "name"),
+    ({"name": "x" * 64, "config": {"served_entities": [{}]}}, 400, "63 letters"),
+    ({"name": None, "config": {"served_entities": [{}]}}, 400, "name"),
+    (["not", "an", "object"], 400, ""),
+]
+WRONG_ENTITIES = [
+    ([{"entity_version": "²"}], None, 400, "numeric"),
+    ([{"entity_version": "9" * 30}], None, 400, "numeric"),
+    ([{"entity_version": "99"}], None, 404, "no version 99"),
+    ([{"entity_name": "main.ml.nothing"}], None, 404, "no version 1"),
+    ([{"name": "../../x"}], None, 400, "name"),
+    ([{"environment_vars": {"A": "1"}}], None, 501, "environment_vars"),
+    ([{"external_model": {"name": "x"}}], None, 501, "external_model"),
+    ([{"workload_type": "GPU_SMALL"}], None, 501, "GPU_SMALL"),
+    ([{"name": "a"}, {"name": "a"}], None, 400, "used twice"),
+    ([{"name": "a"}, {"name": "b"}], None, 400, "need routes"),
+    ([{"name": "a"}], [("a", 99)], 400, "sum to 99"),
+    ([{"name": "a"}], [("b", 100)], 400, "no served entity 'b'"),
+    ([{"name": "a"}], [("a", 101), ("a", -1)], 400, "between 0 and 100"),
+    ([{"name": "a"}], [("a", "many")], 400, "traffic_percentage"),
+    ([{"name": "a"}], [("a", None)], 400, "traffic_percentage"),
+]
+
+
+def make(workspace, body) -> tuple[int, str]:
+    with http(workspace) as web:
+        answer = web.post("/api/2.0/serving-endpoints", json=body)
+        assert web.get("/api/2.0/serving-endpoints/wrong").status_code == 404
+    return answer.status_code, answer.json().get("message", "")
+
+
+@pytest.mark.parametrize(("body", "status", "text"), WRONG)
+def test_a_wrong_body_is_refused_by_name(workspace, body, status, text):
+    body = {"name": "wrong"} | body if isinstance(body, dict) else body
+    found, message = make(workspace, body)
+    assert found == status and text in message, message
+
+
+@pytest.mark.parametrize(("entities", "shares", "status", "text"), WRONG_ENTITIES)
+def test_a_wrong_entity_or_route_is_refused_by_name(workspace, entities, shares, status, text):
+    default = {"entity_name": "main.ml.line", "entity_version": "1"}
+    config: dict = {"served_entities": [default | given for given in entities]}
+    if shares is not None:
+        config["traffic_config"] = {
+            "routes": [
+                {"served_entity_name": name, "traffic_percentage": share} for name, share in shares
+            ]
+        }
+    found, message = make(workspace, {"name": "wrong", "config": config})
+    assert found == status and text in message, message
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        (b"", 400, "valid JSON"),
+        (b"\xff\xfe", 400, "valid JSON"),
+        (b"[" * 100_000, 400, "RecursionError"),
+        (b'{"dataframe_records": ' + b"[" * 100_000, 400, "RecursionError"),
+        (b"[]", 400, "Received a list"),
+        (b"7", 400, "unexpected input type"),
+        (b'{"inputs": {"a": [1.0]}, "instances": [1]}', 400, "exactly one of the input fields"),
+        (b'{"dataframe_split": {"columns": ["a"]}}', 400, ""),
+        (b'{"dataframe_records": [{"a": "many"}]}', 400, "Failed"),
+        (b'{"inputs": {"a": [' + b"9" * 5000 + b"]}}", 400, "4300 digits"),
+        (b" " * (17 << 20), 413, "larger than 16 MiB"),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) else value,
+)
+def test_a_request_that_is_none_gets_mlflows_answer_or_ours(workspace, line, body, status, text):
+    with http(workspace) as web:
+        answer = web.post("/serving-endpoints/line/invocations", content=body)
+        assert answer.status_code == status, answer.text[:300]
+        assert text in answer.json()["message"], answer.text[:300]
+        good = web.post("/serving-endpoints/line/invocations", json={"inputs": {"a": [1.0]}})
+        assert good.status_code == 200
+
+
+def test_only_json_is_read(workspace, line):
+    with http(workspace) as web:
+        answer = web.post(
+            "/serving-endpoints/line/invocations",
+            content="a\n1.0\n", headers={"Content-Type": "text/csv; charset=utf-8"},
+        )  # fmt: skip
+    assert answer.status_code == 501 and "text/csv" in answer.json()["message"]
+
+
+def test_the_id_of_a_long_request_decides_too(line):
+    records = [{"a": 1.0}] * 20_000
+    for number in range(6):
+        name = f"long-{number}"
+        short = line.serving_endpoints.query(
+            "line", dataframe_records=records[:1], client_request_id=name
+        )
+        long = line.serving_endpoints.query(
+            "line", dataframe_records=records, client_request_id=name
+        )
+        assert long.served_model_name == short.served_model_name
+        assert len(long.predictions) == 20_000
