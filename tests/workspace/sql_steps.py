@@ -7,14 +7,18 @@ import time
 from databricks.sdk.service.sql import StatementParameterListItem
 
 
-def run(client, sql, *parameters, **options):
-    """The answer to a statement that has ended; parameters are (name, value, type)."""
+def run(client, sql, *parameters, wait_timeout=None, **options):
+    """The answer to a statement that has ended; parameters are (name, value, type).
+
+    With a ``wait_timeout`` it is the answer to the first call, whatever its state.
+    """
     items = [StatementParameterListItem(name=n, value=v, type=t) for n, v, t in parameters]
     answer = client.statement_execution.execute_statement(
-        sql, "local", parameters=items or None, wait_timeout="5s", **options
+        sql, "local", parameters=items or None, wait_timeout=wait_timeout or "5s", **options
     )
     deadline = time.monotonic() + 60
-    while answer.status.state.value in ("PENDING", "RUNNING"):
+    # The client's HTTP time-out is 10 s: what takes longer is polled, as our own code does.
+    while wait_timeout is None and answer.status.state.value in ("PENDING", "RUNNING"):
         assert time.monotonic() < deadline
         time.sleep(0.1)
         answer = client.statement_execution.get_statement(answer.statement_id)
@@ -40,9 +44,9 @@ def records(client, sql, **options):
     return [dict(zip(names, row, strict=True)) for row in answer.result.data_array or []]
 
 
-def failure(client, sql, **options):
+def failure(client, sql, *parameters, **options):
     """(error class at the head of the message, SQLSTATE) of a statement that must fail."""
-    answer = run(client, sql, **options)
+    answer = run(client, sql, *parameters, **options)
     assert answer.status.state.value == "FAILED", (sql, answer)
     message = answer.status.error.message
     return message.partition("]")[0].lstrip("["), answer.status.sql_state

@@ -18,8 +18,8 @@ from databricks.sdk.service.sql import (
     Disposition,
     ExecuteStatementRequestOnWaitTimeout,
     Format,
-    StatementParameterListItem,
 )
+from sql_steps import failure, rows, run
 
 LONG = "SELECT sum(sqrt(id)) FROM range(1000000000000)"
 
@@ -27,40 +27,6 @@ LONG = "SELECT sum(sqrt(id)) FROM range(1000000000000)"
 @pytest.fixture(scope="module")
 def client(workspace):
     return workspace.sdk()
-
-
-def run(client, sql, *parameters, **options):
-    items = [StatementParameterListItem(name=n, value=v, type=t) for n, v, t in parameters]
-    wait = options.pop("wait_timeout", None)
-    answer = client.statement_execution.execute_statement(
-        sql, "local", parameters=items or None, wait_timeout=wait or "5s", **options
-    )
-    deadline = time.monotonic() + 60
-    # The client's HTTP time-out is 10 s: what takes longer is polled, as our own code does.
-    while wait is None and answer.status.state.value in ("PENDING", "RUNNING"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-        answer = client.statement_execution.get_statement(answer.statement_id)
-    return answer
-
-
-def rows(client, sql, *parameters, **options):
-    answer = run(client, sql, *parameters, **options)
-    assert answer.status.state.value == "SUCCEEDED", answer.status.error
-    return answer.result.data_array or []
-
-
-def failure(client, sql, *parameters, **options):
-    """Return (error class at the head of the message, SQLSTATE) of a statement that must fail."""
-    answer = client.api_client.do(
-        "POST", "/api/2.0/sql/statements",
-        body={"statement": sql, "warehouse_id": "local", "wait_timeout": "9s",
-              "parameters": [{"name": n, "value": v, "type": t} for n, v, t in parameters],
-              **options},
-    )  # fmt: skip
-    assert answer["status"]["state"] == "FAILED", answer
-    message = answer["status"]["error"]["message"]
-    return message.partition("]")[0].lstrip("["), answer["status"].get("sql_state")
 
 
 def test_typed_parameters_are_values_not_text(client):
