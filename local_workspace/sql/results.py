@@ -97,16 +97,14 @@ class Limits:
 class _Writer:
     """Puts batches into chunks. The first chunk stays in memory while it is the only one."""
 
-    def __init__(self, folder: Path, schema: pa.Schema, stored: StoredResult) -> None:
+    def __init__(self, folder: Path, stored: StoredResult) -> None:
         self._folder = folder
-        self._head: bytes | memoryview = schema.serialize().to_pybytes()
         self._stored = stored
         self._begin()
 
     def write(self, encoded: Encoded) -> None:
         head, body = _split(encoded.stream)
         if self._bytes == 0:
-            self._head = head
             self._put(head)
         self._put(body)
         self._rows += encoded.rows
@@ -114,7 +112,12 @@ class _Writer:
             self._finish_chunk()
 
     def finish(self) -> None:
-        if self._bytes or not self._stored.chunks:
+        if not self._bytes and not self._stored.chunks:
+            # Some readers take the schema from a batch only.
+            nothing = self._stored.schema.empty_table().columns
+            empty = [column.combine_chunks() for column in nothing]
+            self.write(_encode(pa.RecordBatch.from_arrays(empty, schema=self._stored.schema)))
+        if self._bytes:
             self._finish_chunk()
 
     def abandon(self) -> None:
@@ -148,8 +151,6 @@ class _Writer:
         self._parts = []
 
     def _finish_chunk(self) -> None:
-        if self._bytes == 0:
-            self._put(self._head)
         self._put(_END)
         if self._packer is not None:
             packed, self._packer = self._packer.flush(), None
@@ -181,7 +182,7 @@ def store(
     """
     columns = column_list(result.schema.names, result.type_texts)
     stored = StoredResult(columns, result.schema, compression=compression)
-    writer = _Writer(folder, result.schema, stored)
+    writer = _Writer(folder, stored)
     rows = size = 0
     try:
         for encoded in result.encoded or _encoded(result.batches):

@@ -34,7 +34,8 @@ class StatementAnswers:
                 body["status"]["sql_state"] = error.sql_state
         if result is not None:
             body["manifest"] = _manifest(run, result)
-            body["result"] = self.chunk(run, result, result.chunks[0])
+            nothing = not body["manifest"]["chunks"]
+            body["result"] = {} if nothing else self.chunk(run, result, result.chunks[0])
         return body
 
     def chunk(self, run: StatementRun, result: StoredResult, chunk: Chunk) -> dict:
@@ -64,11 +65,14 @@ def csv_chunk(result: StoredResult, chunk: Chunk) -> str:
 
 
 def _manifest(run: StatementRun, result: StoredResult) -> dict:
+    # Those who ask for a hybrid answer take the columns of an empty one from here, and fail on a
+    # stream without rows.
+    chunks = result.chunks if result.row_count or not run.order.hybrid else []
     manifest = {
         "format": run.order.format,
         "schema": {"column_count": len(result.columns), "columns": result.columns},
-        "total_chunk_count": len(result.chunks),
-        "chunks": [_place(chunk) for chunk in result.chunks],
+        "total_chunk_count": len(chunks),
+        "chunks": [_place(chunk) for chunk in chunks],
         "total_row_count": result.row_count,
         "total_byte_count": result.byte_count,
         "truncated": result.truncated,
