@@ -113,6 +113,9 @@ class MlflowServer:
             raise _unavailable("The workspace is being stopped.")
         if self.pid is not None:
             return
+        if self._preparing is not None and self._preparing.poll() is None:
+            # The server would wait for a process of the lowest priority; it is quicker itself.
+            self._preparing.kill()
         with socket.socket() as listener:
             # The child gets the socket, listening: calls wait in it until MLflow is loaded, and
             # are refused at once when the child has died.
