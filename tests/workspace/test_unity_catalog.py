@@ -154,12 +154,19 @@ def test_refusals(http, path, status, code):
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a\x00b", "x" * 300, "a.b", "ü"])
 def test_names_that_cannot_be_used(client, name, workspace):
-    before = sorted(path.name for path in workspace.data.iterdir())
+    def folders() -> list[str]:
+        places = [workspace.data / "tables", workspace.data / "volumes"]
+        found = [path for place in places for path in [*place.glob("*"), *place.glob("*/*")]]
+        return sorted(
+            map(str, [*found, *(workspace.data / "volumes" / "main" / "landing").iterdir()])
+        )
+
+    before = folders()
     with pytest.raises(BadRequest):
         client.schemas.create(name, "main")
     with pytest.raises(BadRequest):
         client.volumes.create("main", "landing", name, VolumeType.MANAGED)
-    assert sorted(path.name for path in workspace.data.iterdir()) == before
+    assert folders() == before and not (workspace.data / "up").exists()
 
 
 def test_what_is_not_computed_says_so(client):
