@@ -183,6 +183,32 @@ def test_what_changes_a_table_says_how_many_rows(target, cur, backend):
         assert cur.rowcount == -1
 
 
+def test_what_changes_rows_says_how_many(target, cur, backend):
+    with table(target, "id INT, amount DECIMAL(9,2)") as name:
+        cur.execute(f"INSERT INTO {name} VALUES (1, 1.50), (2, 2.50), (3, NULL)")
+        merge = (
+            f"MERGE INTO {name} t USING (SELECT 3 AS id UNION ALL SELECT 4) s ON t.id = s.id"
+            " WHEN MATCHED THEN UPDATE SET amount = 9 WHEN NOT MATCHED THEN INSERT (id) VALUES (4)"
+        )
+        for statement, changed in (
+            (f"UPDATE {name} SET amount = 0 WHERE id <= 2", 2),
+            (f"DELETE FROM {name} WHERE id = 2", 1),
+            (merge, 2),
+            (f"DELETE FROM {name} WHERE id = 77", 0),
+        ):
+            cur.execute(statement)
+            if backend == "thrift":
+                assert cur.rowcount == changed, statement
+            assert cur.description[0][0] == "num_affected_rows"
+            assert cur.fetchone()[0] == changed, statement
+        cur.execute(f"SELECT id, amount FROM {name} ORDER BY id")
+        assert [tuple(row) for row in cur.fetchall()] == [
+            (1, Decimal("0.00")),
+            (3, Decimal("9.00")),
+            (4, None),
+        ]
+
+
 def test_sea_without_arrow_gets_text(target):
     """JSON_ARRAY: the client makes values of the text again, except for what is nested."""
     with cursor(target, "sea", use_cloud_fetch=False) as made:
