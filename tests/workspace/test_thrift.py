@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 import uuid
@@ -228,6 +229,32 @@ def test_a_session_that_is_closed_ends_its_statements(workspace):
             break
         assert time.monotonic() < deadline, found.status
         time.sleep(0.1)
+
+
+def test_how_a_statement_ended_is_remembered_when_it_is_closed(workspace):
+    opened = call(workspace, "OpenSession").sessionHandle
+    good = execute(workspace, opened, "SELECT 1").operationHandle
+    bad = execute(workspace, opened, "SELECT * FROM no_such_table").operationHandle
+    assert ended(workspace, good) == STATE.FINISHED_STATE
+    assert ended(workspace, bad) == STATE.ERROR_STATE
+    call(workspace, "CloseOperation", operationHandle=good)
+    call(workspace, "CloseSession", sessionHandle=opened)
+    client = workspace.sdk().statement_execution
+    states = [
+        client.get_statement(str(uuid.UUID(bytes=handle.operationId.guid))).status.state.value
+        for handle in (good, bad)
+    ]
+    assert states == ["CLOSED", "FAILED"]
+
+
+def test_a_result_that_has_expired_says_so(workspace, session):
+    handle = execute(workspace, session, "SELECT id FROM range(100000)").operationHandle
+    assert ended(workspace, handle) == STATE.FINISHED_STATE
+    statement_id = str(uuid.UUID(bytes=handle.operationId.guid))
+    shutil.rmtree(workspace.data / "spool" / "results" / statement_id)
+    answer = call(workspace, "FetchResults", operationHandle=handle, maxRows=10)
+    assert answer.status.statusCode == STATUS.ERROR_STATUS
+    assert "expired" in answer.status.errorMessage
 
 
 def test_rows_come_in_order_and_once(workspace, session):
