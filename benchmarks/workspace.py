@@ -32,12 +32,17 @@ class Workspace:
 
     @property
     def engine_port(self) -> int:
-        """The port of its Sail server, to ask the engine past the workspace."""
-        for child in psutil.Process(self.pid).children(recursive=True):
-            words = child.cmdline()
-            if "spark" in words and "--port" in words:
-                return int(words[words.index("--port") + 1])
-        raise RuntimeError("the workspace has no engine process")
+        """The port of its newest Sail server, to ask the engine past the workspace."""
+        commands = {
+            child.create_time(): child.cmdline()
+            for child in psutil.Process(self.pid).children(recursive=True)
+        }
+        ports = [
+            (made, words[words.index("--port") + 1])
+            for made, words in commands.items()
+            if "spark" in words and "--port" in words
+        ]
+        return int(max(ports)[1])
 
     def http(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"}

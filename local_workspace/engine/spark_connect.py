@@ -27,6 +27,9 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
 ]
 
+# What the wire can say; no result has as many rows.
+MOST_ROWS = 2**31 - 1
+
 Literals = dict[str, expressions_pb2.Expression] | list[expressions_pb2.Expression]
 
 
@@ -36,7 +39,7 @@ def sql_plan(text: str, arguments: Literals, limit: int | None = None) -> pb.Pla
     plan = pb.Plan()
     relation = plan.root
     if limit is not None:
-        relation.limit.limit = limit
+        relation.limit.limit = min(limit, MOST_ROWS)
         relation = relation.limit.input
     relation.sql.query = text
     if isinstance(arguments, dict):

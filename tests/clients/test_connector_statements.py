@@ -217,6 +217,8 @@ def test_a_large_result_without_downloads(target):
 def test_a_row_limit_of_the_cursor(db):
     with db.cursor(row_limit=7) as made:
         assert len(made.execute("SELECT id FROM range(100)").fetchall()) == 7
+    with db.cursor(row_limit=2**40) as made:
+        assert len(made.execute("SELECT id FROM range(100)").fetchall()) == 100
 
 
 # sessions and cursors

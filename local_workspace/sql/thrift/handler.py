@@ -101,7 +101,7 @@ class Handler:
             parameters=parameters.convert(request.parameters),
             catalog=None,
             schema=None,
-            row_limit=request.resultRowLimit,
+            row_limit=_positive(request.resultRowLimit),
             byte_limit=None,
             inline=False,
             format="ARROW_STREAM",
@@ -198,6 +198,10 @@ class Handler:
         self._operations.remove(operation)
         if operation.run.state not in ("FAILED", "CANCELED"):  # how it ended is to be remembered
             self._statements.close_statement(operation.run)
+
+
+def _positive(limit: int | None) -> int | None:
+    return limit if limit is not None and limit > 0 else None
 
 
 async def _finished(operation: Operation, seconds: float) -> None:
