@@ -13,6 +13,7 @@ import httpx
 import pyarrow as pa
 import pytest
 from databricks import sql
+from databricks.sdk.service.sql import QueryFilter
 from databricks.sql.thrift_api.TCLIService import TCLIService, ttypes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -199,6 +200,11 @@ def test_a_thrift_statement_is_a_statement_of_the_rest_api(workspace, session):
     found = workspace.sdk().statement_execution.get_statement(statement_id)
     assert found.status.state.value == "SUCCEEDED"
     assert found.manifest.total_row_count == 1
+    history = workspace.sdk().query_history.list(
+        filter_by=QueryFilter(statement_ids=[statement_id])
+    )
+    (told,) = history.res
+    assert (told.query_text, told.status.value) == ("SELECT 41 + 1 AS answer", "FINISHED")
 
 
 def test_the_handle_of_a_long_statement_comes_before_its_end(workspace, session):

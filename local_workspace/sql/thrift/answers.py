@@ -73,6 +73,7 @@ def metadata(operation: Operation) -> ttypes.TGetResultSetMetadataResp:
         resultFormat=ttypes.TSparkRowSetType.URL_BASED_SET
         if linked
         else ttypes.TSparkRowSetType.ARROW_BASED_SET,
+        # LZ4 packs and unpacks at about 0.5 GB/s; the way to a client on this machine is faster.
         lz4Compressed=False,
         arrowSchema=operation.form.schema(result.schema).serialize().to_pybytes(),
         isStagingOperation=False,
