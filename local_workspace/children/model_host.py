@@ -16,6 +16,7 @@ import json
 import os
 import re
 import resource
+import signal
 import socket
 import struct
 import sys
@@ -156,7 +157,7 @@ def _print_to(path):
 
 
 def main():
-    child_guard.die_with_parent(int(os.environ.pop("LOCAL_WORKSPACE_PARENT")))
+    child_guard.die_with_parent(int(os.environ.pop("LOCAL_WORKSPACE_PARENT")), signal.SIGKILL)
     memory = int(os.environ.pop("LOCAL_WORKSPACE_MODEL_MEMORY"))
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     sys.path.pop(0)  # this file's folder must not shadow modules of the model

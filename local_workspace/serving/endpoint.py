@@ -13,6 +13,8 @@ from .model_process import ModelProcess
 class Endpoint:
     """The configuration that serves, the one on its way, and the processes of the first.
 
+    ``leaving`` are processes of the configuration before it that still answer something.
+
     ``details``: creator, description, tags, ai_gateway, as they are shown. ``failure`` is why the
     last update failed. An endpoint whose first configuration failed has it as ``config``, with
     ``config_version`` 0 and no process.
@@ -29,6 +31,7 @@ class Endpoint:
     failure: str | None = None
     table: str | None = None
     processes: dict[str, ModelProcess] = field(default_factory=dict)
+    leaving: set[ModelProcess] = field(default_factory=set)
     update: asyncio.Task | None = None
     metrics: LastMinute = field(default_factory=LastMinute)
 

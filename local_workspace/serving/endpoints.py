@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..access.tokens import OWNER, Principal
@@ -16,15 +16,18 @@ from ..clock import now_ms
 from ..errors import conflict, not_found
 from .endpoint import Endpoint
 from .endpoint_config import check_config, check_name
+from .host_process import ModelStartError, Reply
 from .inference_table import prepare, table_of
 from .invocations import Invocations
 from .limits import Limits
 from .logs import EntityLogs, read_log
-from .model_process import ModelProcess, ModelStartError, Reply
+from .model_process import ModelProcess
 
 log = logging.getLogger("local_workspace.serving")
 TEND_SECONDS = 1.0
 FLUSH_TICKS = 5
+# What a request under way gets when its endpoint is deleted or the workspace stops.
+STOP_SECONDS = 2.0
 
 # config is what serves ('null' before the first one does), pending what is to serve next.
 SCHEMA = """
@@ -47,6 +50,7 @@ class Endpoints:
         self._logs = services.settings.logs / "serving"
         self._endpoints: dict[str, Endpoint] = {}
         self._tending: asyncio.Task | None = None
+        self._stopping: set[asyncio.Task] = set()
         self.limits = Limits(services.settings)
         self._journal = services.journal
         self._invocations = Invocations(self._journal, self.limits)
@@ -176,18 +180,29 @@ class Endpoints:
             if endpoint.config is None:
                 endpoint.config = config
             self._save(endpoint)
-            await asyncio.gather(*(process.stop() for process in fresh.values()))
+            await _stop(fresh.values())
             return
         except asyncio.CancelledError:
-            await asyncio.gather(*(process.stop() for process in fresh.values()))
+            await _stop(fresh.values())
             raise
         old = endpoint.processes
         self._serve(endpoint, config, kept | fresh)
         endpoint.pending = None
         endpoint.config_version += 1
         self._save(endpoint)
-        staying = set(kept.values())
-        await asyncio.gather(*(p.stop() for p in old.values() if p not in staying))
+        self._retire(endpoint, set(old.values()) - set(kept.values()))
+
+    def _retire(self, endpoint: Endpoint, processes: set[ModelProcess]) -> None:
+        """Let processes that serve no more answer what they were asked, then end them."""
+        endpoint.leaving |= processes
+        stopping = asyncio.create_task(_stop(processes, self.limits.invocation_seconds))
+        self._stopping.add(stopping)  # the loop itself would not keep the task
+
+        def gone(_: asyncio.Task) -> None:
+            endpoint.leaving -= processes
+            self._stopping.discard(stopping)
+
+        stopping.add_done_callback(gone)
 
     def _serve(self, endpoint: Endpoint, config: dict, ready: dict[str, ModelProcess]) -> None:
         endpoint.config = config
@@ -260,8 +275,13 @@ async def _end(endpoint: Endpoint) -> None:
     if endpoint.update is not None and not endpoint.update.done():
         endpoint.update.cancel()
         await asyncio.wait([endpoint.update])
-    processes, endpoint.processes = endpoint.processes, {}
-    await asyncio.gather(*(process.stop() for process in processes.values()))
+    processes = endpoint.leaving.union(endpoint.processes.values())
+    endpoint.processes = {}
+    await _stop(processes)
+
+
+async def _stop(processes: Iterable[ModelProcess], patience: float = STOP_SECONDS) -> None:
+    await asyncio.gather(*(process.stop(patience) for process in processes))
 
 
 def _restored(row) -> Endpoint:

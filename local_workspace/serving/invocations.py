@@ -12,10 +12,10 @@ from ..clock import now_ms
 from ..errors import ApiError, error_body
 from .endpoint import Endpoint
 from .endpoint_config import choose
+from .host_process import Reply
 from .inference_table import texts
 from .journal import Journal
 from .limits import Limits
-from .model_process import Reply
 
 MAX_REQUEST = 16 * 1024 * 1024
 # A body beyond this is not parsed on the event loop.

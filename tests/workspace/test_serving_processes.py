@@ -245,6 +245,28 @@ def test_a_failed_update_leaves_the_old_configuration_serving(web, endpoints):
     endpoints.serving_endpoints.delete("steady")
 
 
+def test_an_update_loses_no_request_that_the_old_model_was_asked(web, workspace, endpoints):
+    serve(endpoints, "busy", entity("moody", name="old"))
+    update = endpoints.serving_endpoints.update_config(
+        "busy", served_entities=[entity("moody", name="new")]
+    )
+    answers = []
+
+    def keep_asking(_) -> None:
+        with http(workspace) as own:
+            while not any(each.headers.get("served-model-name") == "new" for each in answers):
+                answers.append(ask(own, "busy", "nap"))
+
+    # Each takes a second: when the new model is there, four or so wait for the old one.
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(keep_asking, range(5)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers["served-model-name"] for answer in answers} == {"old", "new"}
+    assert update.result(READY).config.served_entities[0].name == "new"
+    until(lambda: len(model_processes(workspace, "moody")) == 2, "the old process ends")
+    endpoints.serving_endpoints.delete("busy")
+
+
 def test_metrics_of_the_last_minute(web, endpoints):
     def value(name: str, more: str = "") -> float:
         text = endpoints.serving_endpoints.export_metrics("line").contents.read().decode()
