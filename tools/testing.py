@@ -198,6 +198,8 @@ def _browser_suite(site: Site) -> Suite:
             "ODOO_DATABASE": site.database,
             "ODOO_LOGIN": "admin",
             "ODOO_PASSWORD": site.state["odoo_password"],
+            "WORKSPACE_URL": site.workspace_host,
+            "WORKSPACE_TOKEN": site.workspace_token,
             "SCREENSHOTS": str(SCREENSHOTS),
         },
     )
