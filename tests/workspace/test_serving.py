@@ -154,7 +154,7 @@ def test_a_model_that_hangs_is_ended_at_its_deadline(moody, workspace):
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded, match="did not answer"):
             moody.serving_endpoints.query("moody", dataframe_records=[{"mood": "hang"}])
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60  # the model itself would take 600
     finally:
         moody.api_client.do("POST", "/_local/serving", body={"invocation_seconds": 60.0})
     assert calm(moody) == ["CALM"]

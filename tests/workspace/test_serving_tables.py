@@ -70,6 +70,7 @@ def test_each_answer_becomes_a_row(client, web):
     assert good.status_code == 200
     assert ask(web, "moody", "raise", client_request_id="bill-8").status_code == 400
     assert ask(web, "moody", "exit", client_request_id="bill-9").status_code == 500
+    until(lambda: ask(web, "moody", "calm").status_code == 200, "the model is loaded again")
     large = ask(web, "moody", "x" * (1 << 20), client_request_id="bill-10")
     assert large.status_code == 200
 
