@@ -38,6 +38,7 @@ OLD_SERVERS = 2
 LENT_SECONDS = 120.0
 HANDED_OVER_SECONDS = 5.0
 TICK_SECONDS = 0.25
+THREADS = 512
 
 
 class SailServer:
@@ -258,8 +259,9 @@ def _environment(catalogs: list[str], default_catalog: str) -> dict[str, str]:
     environment["SAIL_SPARK__SESSION_TIMEOUT_SECS"] = "3600"
     environment.setdefault("RUST_LOG", "warn")
     # An operator that does not yield (a large join) holds a thread of the engine until its batch
-    # is done. With one thread for each core, a few of them would stop every other statement.
-    environment.setdefault("TOKIO_WORKER_THREADS", str(max(16, 4 * (os.cpu_count() or 1))))
+    # is done, one for each core. The kernel shares the cores between threads; the engine does not
+    # share its threads between statements, so it has enough for all of them. Idle ones cost little.
+    environment.setdefault("TOKIO_WORKER_THREADS", str(THREADS))
     return environment
 
 
