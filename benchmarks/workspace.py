@@ -36,6 +36,7 @@ class Workspace:
         commands = {
             child.create_time(): child.cmdline()
             for child in psutil.Process(self.pid).children(recursive=True)
+            if child.status() != psutil.STATUS_ZOMBIE  # it has no command line any more
         }
         ports = [
             (made, words[words.index("--port") + 1])
