@@ -111,13 +111,15 @@ class Endpoints:
     async def change_details(self, name: str, change: Callable[[dict], dict]) -> dict:
         """Replace the details by what ``change`` makes of them. Returns the new ones."""
         endpoint = self.get(name)
-        details = change(endpoint.details)
-        table = table_of(name, endpoint.config, details)
+        table = table_of(name, endpoint.config, change(endpoint.details))
         if table is not None and table != endpoint.table:
             await asyncio.to_thread(prepare, self._catalog, table)
-        endpoint.details, endpoint.table = details, table
+        # They may have been changed, and the endpoint deleted, while the table was made.
+        endpoint = self.get(name)
+        endpoint.details = change(endpoint.details)
+        endpoint.table = table_of(name, endpoint.config, endpoint.details)
         self._save(endpoint)
-        return details
+        return endpoint.details
 
     def get(self, name: str) -> Endpoint:
         endpoint = self._endpoints.get(name)

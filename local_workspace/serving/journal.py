@@ -4,7 +4,7 @@ One line for each invocation goes to ``open.jsonl``. Now and then that file beco
 batch, whose lines become usage records and rows of inference tables; then the batch is deleted.
 What a killed workspace left is taken up by the next one. The name of a batch says what is done:
 
-    open.jsonl -> 12.new.jsonl -> (usage recorded) 12.counted.jsonl -> (rows written) gone
+    open.jsonl -> NUMBER.new.jsonl -> (usage recorded) NUMBER.counted.jsonl -> (rows written) gone
 
 A batch is written to a table at most once (its number is in the commit); its usage could be
 recorded twice only by a kill between the record and the change of the name.
@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,10 +24,11 @@ from ..access.tokens import OWNER
 from ..engine.catalog import SYSTEM, Catalog
 from ..engine.sql_text import Statement
 from ..metering.meter import Meter
-from ..store import Store, new_id
+from ..store import Store
 from .inference_table import TableGone, append
 
 log = logging.getLogger("local_workspace.serving")
+LAST_BATCH = "serving_batch"
 
 
 class Journal:
@@ -41,8 +43,10 @@ class Journal:
         self._descriptor: int | None = None
         self._writing = threading.Lock()
         self._flushing = threading.Lock()
-        # What statements may name that would read something else after a flush.
+        # What statements may name that would read something else after a flush: of what is noted,
+        # and of the batches that a flush is working on.
         self._waiting: set[str] = set()
+        self._draining: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def note(self, record: dict) -> None:
@@ -60,26 +64,44 @@ class Journal:
 
     def settle(self, statement: Statement, place: tuple[str, str]) -> None:
         """Flush before a statement that names what invocations wait for, or starts from it."""
-        waiting = self._waiting
-        if waiting and (
-            place[0].lower() in waiting
-            or any(token.name.lower() in waiting for token in statement.tokens)
+        waiting = self._waiting | self._draining
+        if not waiting or (
+            place[0].lower() not in waiting
+            and not any(token.name.lower() in waiting for token in statement.tokens)
         ):
+            return
+        try:
             self.flush()
+        except Exception:
+            log.exception("the tables lack the latest invocations; they are kept for later")
 
     def flush(self) -> None:
         """Bring everything noted so far to where it is read."""
         with self._flushing:
             if self._open_file.exists():
-                with self._store.transaction() as db:
-                    number = new_id(db)
+                number = self._next_number()
                 with self._writing:
                     self._open_file.rename(self._folder / f"{number}.new.jsonl")
-                    self._waiting = set()
+                    self._draining, self._waiting = self._waiting, set()
                     if self._descriptor is not None:
                         os.close(self._descriptor)
                         self._descriptor = None
             self._drain()
+            self._draining = set()
+
+    def _next_number(self) -> int:
+        """Higher than every number before: the time in milliseconds, or one more than the last.
+
+        A counter alone would not do: a store that was restored may be older than the tables, which
+        would then seem to have the next batches already.
+        """
+        with self._store.transaction() as db:
+            row = db.execute("SELECT value FROM meta WHERE key = ?", (LAST_BATCH,)).fetchone()
+            number = max(time.time_ns() // 1_000_000, int(row["value"]) + 1 if row else 0)
+            db.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (LAST_BATCH, str(number))
+            )
+        return number
 
     def _append(self, line: bytes) -> None:
         if self._descriptor is None:
