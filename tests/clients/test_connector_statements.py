@@ -206,21 +206,6 @@ def test_all_rows_of_a_large_result_part_by_part(cur):
     assert seen == ROWS and cur.fetchmany(10) == [] and cur.fetchone() is None
 
 
-def test_no_part_is_lost_when_many_read_at_once(target, backend):
-    """A result of many files, read by several connections that disturb each other."""
-    count = 1_000_000
-
-    def read(_: int) -> list[int]:
-        with cursor(target, backend) as made:
-            return [
-                made.execute(f"SELECT id FROM range({count})").fetchall_arrow().num_rows
-                for _ in range(5)
-            ]
-
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(read, range(4))) == [[count] * 5] * 4
-
-
 def test_a_large_result_without_downloads(target):
     """A Thrift client that cannot reach the files gets every row in the answers themselves."""
     with cursor(target, "thrift", use_cloud_fetch=False) as made:
