@@ -19,8 +19,7 @@ def setup_home() -> Path:
     The default is outside the checkout, so that a second clone need not download again.
     """
     home = Path(os.environ.get("SETUP_HOME") or "/var/cache/odoo_databricks").resolve()
-    if not home.exists():
-        home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)  # steps side by side may all be the first
     # PostgreSQL refuses to run as root: its user must be able to walk (not list) into this folder
     if home.stat().st_uid == os.geteuid() and not home.stat().st_mode & 0o001:
         home.chmod(home.stat().st_mode | 0o011)

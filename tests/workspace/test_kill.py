@@ -65,6 +65,7 @@ def prepared(tmp_path):
         entity = {"entity_name": "main.ml.twice", "entity_version": "1"}
         config = {"name": "twice", "config": {"served_entities": [entity]}}
         assert client.post("/api/2.0/serving-endpoints", json=config).status_code == 200
+        _score_again(client)  # a first deployment that is killed has failed, as it should
     yield running, port, job_id
     # the last process of the rounds is stopped by the test
 
