@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -198,3 +199,23 @@ def test_every_answer_is_in_the_table_once(workspace):
         " 'MODEL_SERVING'",
     )
     assert 1 <= int(rows) <= 40 and float(hours) > 0
+
+
+def test_a_restored_store_that_is_older_than_the_table_loses_no_row(workspace, tmp_path):
+    keep = AiGatewayInferenceTableConfig(catalog_name="main", schema_name="ml", enabled=True)
+    gateway = AiGatewayConfig(inference_table_config=keep)
+    serve(workspace.client, "moody", entity("moody"), ai_gateway=gateway)
+    database = workspace.data / "workspace.db"
+    with sqlite3.connect(database) as db, sqlite3.connect(tmp_path / "older.db") as older:
+        db.backup(older)
+    count = f"SELECT count(*) FROM {TABLE}"
+    for number in (1, 2, 3):  # a statement that names the table makes a batch of each
+        assert ask(workspace.web, "moody", "calm").status_code == 200
+        assert select(workspace.client, count) == [[str(number)]]
+    workspace.kill()
+    for left in workspace.data.glob("workspace.db-*"):
+        left.unlink()
+    (tmp_path / "older.db").replace(database)
+    workspace.start()
+    until(lambda: _served(ask(workspace.web, "moody", "calm")), "the endpoint answers")
+    assert select(workspace.client, count) == [["4"]]
