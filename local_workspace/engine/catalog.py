@@ -6,7 +6,6 @@ its Delta log. Names are lower case, as Unity Catalog stores them.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import uuid
@@ -15,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .delta_log import is_table
+from .folder_names import FolderNames
 
 SYSTEM = "system"
 INFORMATION_SCHEMA = "information_schema"
@@ -37,19 +37,17 @@ class Catalog:
     def __init__(self, root: Path, default: str) -> None:
         self.root = root
         self.default = default
+        self._folders = FolderNames(lambda name: _NAME.fullmatch(name) is not None)
 
     def catalogs(self) -> list[str]:
-        return sorted(entry.name for entry in self.root.iterdir() if _is_name(entry))
+        return sorted(self._folders.of(self.root))
 
     def schemas(self, catalog: str) -> list[str]:
-        folder = self.catalog_folder(catalog)
-        return sorted(entry.name for entry in folder.iterdir() if _is_name(entry))
+        return sorted(self._folders.of(self.catalog_folder(catalog)))
 
     def tables(self, catalog: str, schema: str) -> list[str]:
         folder = self.schema_folder(catalog, schema)
-        return sorted(
-            entry.name for entry in folder.iterdir() if _is_name(entry) and is_table(entry)
-        )
+        return sorted(name for name in self._folders.of(folder) if is_table(folder / name))
 
     def has_table(self, catalog: str, schema: str, table: str) -> bool:
         """Whether a table of these lower-case names exists; no error for what is no name."""
@@ -62,7 +60,7 @@ class Catalog:
         for catalog, schema in self.all_schemas():
             folder = self.root / catalog / schema
             with suppress(FileNotFoundError):  # a schema may be dropped at any moment
-                for name in names.intersection(os.listdir(folder)):
+                for name in names & self._folders.of(folder):
                     if is_table(folder / name):
                         found[catalog, schema, name] = folder / name
         return found
@@ -148,7 +146,3 @@ def checked(name: str) -> str:
     if not _NAME.fullmatch(lowered):
         raise CatalogError("INVALID_IDENTIFIER", "42602", f"The name `{name}` cannot be used.")
     return lowered
-
-
-def _is_name(entry: Path) -> bool:
-    return entry.is_dir() and _NAME.fullmatch(entry.name) is not None

@@ -204,8 +204,10 @@ class Statements:
             with self._lock:
                 self._runs.pop(run.id, None)
                 self._ended += 1
-            self._measure(run)
-            run.future.set_result(None)
+            try:
+                self._measure(run)
+            finally:
+                run.future.set_result(None)
 
         run.ending = True
         self._journal.put(lambda db: self.records.write(db, ended), show)
