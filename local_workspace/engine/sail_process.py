@@ -27,11 +27,11 @@ log = logging.getLogger("local_workspace.engine")
 GUARD = Path(__file__).parents[1] / "children" / "child_guard.py"
 
 REPLACE_STATEMENTS = 500
-REPLACE_GROWTH = 512 * 1024**2
 # Not more often, whatever the load: starting a server costs half a second of a core.
 REPLACE_SECONDS = 10.0
-# Memory that large statements took is given back when nothing has run for a while.
-REPLACE_IDLE_SECONDS = 30.0
+# What large statements and caches took is given back when no statement has come for a while.
+REPLACE_GROWTH = 64 * 1024**2
+REPLACE_IDLE_SECONDS = 10.0
 # Servers that go on only for those who still use them.
 OLD_SERVERS = 2
 # A process that was told the address of a server needs a while to connect to it.
@@ -98,19 +98,25 @@ class SailServer:
         self.leave = max(self.leave, time.monotonic() + seconds)
 
     @property
+    def rss(self) -> int:
+        try:
+            return psutil.Process(self.pid).memory_info().rss
+        except psutil.Error:
+            return 0
+
+    def weigh(self) -> None:
+        """Note what the server took for its first statement."""
+        if self._first_rss is None and self.statements:
+            self._first_rss = self.rss
+
+    @property
     def grown(self) -> bool:
         """Whether it has used up the memory that a server may take before it is replaced."""
         if self.statements >= REPLACE_STATEMENTS:
             return True
-        if time.monotonic() - self.used < REPLACE_IDLE_SECONDS and self._first_rss is not None:
+        if self._first_rss is None or time.monotonic() - self.used < REPLACE_IDLE_SECONDS:
             return False
-        try:
-            rss = psutil.Process(self.pid).memory_info().rss
-        except psutil.Error:
-            return False
-        if self._first_rss is None and self.statements:
-            self._first_rss = rss
-        return self._first_rss is not None and rss - self._first_rss > REPLACE_GROWTH
+        return self.rss - self._first_rss > REPLACE_GROWTH
 
     @property
     def connected(self) -> bool:
@@ -213,7 +219,10 @@ class SailProcess:
         self.on_change()
 
     def _replacement_due(self, server: SailServer) -> bool:
-        if not server.ready or len(self._old) >= OLD_SERVERS:
+        if not server.ready:
+            return False
+        server.weigh()
+        if len(self._old) >= OLD_SERVERS:
             return False
         if not server.catalogs.issuperset(self._catalogs()):
             return True
