@@ -106,7 +106,7 @@ class Settings:
 
     @property
     def spool(self) -> Path:
-        """Results of statements and uploads under way; emptied at each start."""
+        """Results of statements, until they expire, and uploads under way."""
         return self.data / "spool"
 
     @property

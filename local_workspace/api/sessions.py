@@ -5,8 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from ..access.tokens import USER
-
 router = APIRouter()
 
 
@@ -36,5 +34,4 @@ def close_session(session_id: str, request: Request) -> dict:
 
 
 def _user(request: Request) -> str:
-    principal = getattr(request.state, "principal", None)
-    return principal.user_name if principal else USER
+    return request.state.principal.user_name

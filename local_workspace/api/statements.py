@@ -46,8 +46,8 @@ class ExecuteStatement(BaseModel):
     catalog: str | None = None
     schema_: str | None = Field(default=None, alias="schema")
     parameters: list[StatementParameter] | None = None
-    row_limit: int | None = Field(default=None, ge=1)
-    byte_limit: int | None = Field(default=None, ge=1)
+    row_limit: int | None = Field(default=None, ge=1, le=2**63 - 1)
+    byte_limit: int | None = Field(default=None, ge=1, le=2**63 - 1)
     wait_timeout: str = "10s"
     on_wait_timeout: Literal["CONTINUE", "CANCEL"] = "CONTINUE"
     disposition: Literal["INLINE", "EXTERNAL_LINKS", "INLINE_OR_EXTERNAL_LINKS"] = "INLINE"

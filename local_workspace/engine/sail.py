@@ -31,6 +31,8 @@ from .table_info import Tables
 # the log was read in the moment in which another one wrote its checkpoint.
 IN_THE_WAY = ("Failed to commit transaction", "Missing commit file: expected version")
 TRIES = 8
+# A plan counts the rows of its limit in 32 bits.
+MOST_ROWS = 2**31 - 1
 # (lower-case names in a statement, catalog in use) -> rows by (catalog, view).
 Views = Callable[[set[str], str], dict[tuple[str, str], pa.Table]]
 
@@ -133,6 +135,7 @@ class _SailOperation:
         session.use(self._place, self._zone)
         self._ended = False
         limited = self._statement.is_query and self._row_limit is not None
+        limited = limited and self._row_limit < MOST_ROWS
         plan = sql_plan(
             self._statement.engine_text,
             self._arguments,

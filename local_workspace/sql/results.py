@@ -16,7 +16,7 @@ import lz4.frame
 import pyarrow as pa
 
 from ..engine.interface import Encoded, EngineError, Result
-from .value_texts import text_rows, text_value  # noqa: F401 - the forms of values go with results
+from .value_texts import text_rows
 
 CHUNK_ROWS = 100_000
 CHUNK_BYTES = 20 * 1024 * 1024

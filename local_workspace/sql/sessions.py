@@ -10,10 +10,11 @@ import threading
 import uuid
 from dataclasses import dataclass, field
 
-from ..access.tokens import USER
+from ..access.principals import USER
+from ..clock import now_ms
 from ..engine.catalog import Catalog, CatalogError
 from ..errors import bad_request, not_found
-from ..store import Store, now_ms
+from ..store import Store
 from .session_settings import checked_setting
 from .warehouses import Warehouses
 

@@ -278,3 +278,10 @@ def test_a_closed_statement_has_no_result_any_more(client):
 def test_orders_that_make_no_sense(client, wrong):
     with pytest.raises(BadRequest):
         ask(client, **{"statement": "SELECT 1"} | wrong)
+
+
+@pytest.mark.parametrize("limit", [2**31 - 2, 2**31 - 1, 2**31, 2**63 - 1])
+def test_limits_that_nothing_reaches(client, limit):
+    assert len(rows(client, "SELECT id FROM range(10)", row_limit=limit, byte_limit=limit)) == 10
+    with pytest.raises(BadRequest):
+        run(client, "SELECT 1", row_limit=2**63)
