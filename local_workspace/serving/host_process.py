@@ -9,6 +9,8 @@ import signal
 import socket
 import struct
 import subprocess
+import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +30,19 @@ class ModelStartError(Exception):
 
 
 class HostEnded(Exception):
-    """The child ended during an exchange; ``killed`` tells whether by SIGKILL."""
+    """The child ended while it worked on the request; ``killed`` tells whether by SIGKILL."""
 
     def __init__(self, killed: bool) -> None:
         super().__init__()
         self.killed = killed
+
+
+class NotBegun(Exception):
+    """The child ended before it began with the request, which can be sent to the next one."""
+
+
+class NotInTime(Exception):
+    """The deadline passed before the child began with the request."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +67,21 @@ class HostOrder:
     memory_bytes: int
 
 
+class _Exchange:
+    """A request that was sent: when the child has begun with it, and what it answered."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.began: asyncio.Future[None] = loop.create_future()
+        self.reply: asyncio.Future[Reply] = loop.create_future()
+
+
 class HostProcess:
     """A child with a loaded model. All methods belong to the event loop.
 
-    Its thread must be the one that forks: the kernel ends the child together with it.
+    Its thread must be the one that forks: the kernel ends the child together with it. Requests may
+    be sent ahead, so that the child need not wait for this process between two of them; it answers
+    them in their order.
     """
 
     def __init__(
@@ -69,6 +90,8 @@ class HostProcess:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._asked: deque[_Exchange] = deque()
+        self._listening: asyncio.Task | None = None
 
     @classmethod
     async def start(cls, order: HostOrder, logs: EntityLogs) -> HostProcess:
@@ -97,6 +120,7 @@ class HostProcess:
             await host.end()
             reason = first.body.decode("utf-8", "replace")
             raise ModelStartError(f"The model {order.uri} cannot be loaded: {reason}")
+        host._listening = asyncio.create_task(host._listen())
         return host
 
     @property
@@ -104,18 +128,46 @@ class HostProcess:
         """None when the child has ended."""
         # The end of the stream is seen before the process can be waited for.
         ended = self._process.poll() is not None or self._reader.at_eof()
-        return None if ended else self._process.pid
+        return None if ended or self._listening.done() else self._process.pid
 
-    async def ask(self, body: bytes) -> Reply:
-        """One exchange. Raises HostEnded; after any other interruption the child must be ended:
-        an answer on its way would be read by the next exchange."""
+    async def ask(self, body: bytes, deadline: float, at_least: float) -> Reply:
+        """Send a request and wait for its answer until ``deadline`` (of the monotonic clock).
+
+        Waiting for the requests before it eats up none of the last ``at_least`` seconds. Raises
+        NotBegun, NotInTime, HostEnded, and TimeoutError when the child began and did not answer.
+        """
+        if self._listening.done():
+            raise NotBegun
+        exchange = _Exchange()
+        self._asked.append(exchange)
+        self._writer.write(REQUEST.pack(len(body)) + body)
+        if len(self._asked) == 1:
+            exchange.began.set_result(None)
         try:
-            self._writer.write(REQUEST.pack(len(body)) + body)
-            await self._writer.drain()
-            return await self._receive()
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            await _begun(exchange, deadline)
+            async with asyncio.timeout(max(deadline - time.monotonic(), at_least)):
+                return await exchange.reply
+        finally:
+            exchange.reply.cancel()  # nobody waits for it any more
+
+    async def _listen(self) -> None:
+        """Give each answer to the request that it belongs to, until the child ends."""
+        try:
+            while True:
+                reply = await self._receive()
+                _settle(self._asked.popleft().reply, reply)
+                if reply.replace:
+                    return
+                if self._asked:
+                    _settle(self._asked[0].began, None)
+        except (asyncio.IncompleteReadError, ConnectionError):
             await self.end()
-            raise HostEnded(self._process.returncode == -signal.SIGKILL) from error
+            if self._asked:
+                killed = self._process.returncode == -signal.SIGKILL
+                _settle(self._asked.popleft().reply, HostEnded(killed))
+        finally:
+            for exchange in self._asked:
+                _settle(exchange.began, NotBegun())
 
     async def end(self, hanging: bool = False) -> None:
         """The closed stream ends the child, or a signal when it is busy."""
@@ -143,6 +195,24 @@ class HostProcess:
         head = await self._reader.readexactly(ANSWER.size)
         status, replace, milliseconds, size = ANSWER.unpack(head)
         return Reply(status, await self._reader.readexactly(size), milliseconds, bool(replace))
+
+
+async def _begun(exchange: _Exchange, deadline: float) -> None:
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            await exchange.began
+    except TimeoutError as error:
+        raise NotInTime from error
+
+
+def _settle(future: asyncio.Future, outcome: object) -> None:
+    """Give a future its outcome, unless nobody waits for it any more."""
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 def _spawn(order: HostOrder, logs: EntityLogs, descriptor: int) -> subprocess.Popen:

@@ -9,13 +9,23 @@ import time
 
 from ..errors import ApiError
 from ..mlflow_server.registry import ModelRegistry
-from .host_process import HostEnded, HostOrder, HostProcess, ModelStartError, Reply
+from .host_process import (
+    HostEnded,
+    HostOrder,
+    HostProcess,
+    ModelStartError,
+    NotBegun,
+    NotInTime,
+    Reply,
+)
 from .limits import Limits
 from .logs import EntityLogs
 
 log = logging.getLogger("local_workspace.serving")
 # Below what the whole workspace answers at a time, so that one model does not use it up.
-MAX_WAITING = 100
+MAX_WAITING = 128
+# Requests that the child has at a time: the one that it works on and the next.
+SENT_AHEAD = 2
 MAX_PAUSE_SECONDS = 60
 
 
@@ -39,8 +49,10 @@ class ModelProcess:
         self._python = python
         self._values = values
         self._limits = limits
-        self._turn = asyncio.Lock()
+        self._turns = asyncio.Semaphore(SENT_AHEAD)
         self._waiting = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._used = time.monotonic()
         self._starting: asyncio.Task | None = None
         self._closed = False
@@ -92,8 +104,7 @@ class ModelProcess:
         self._closed = True
         try:
             async with asyncio.timeout(patience):
-                async with self._turn:
-                    pass
+                await self._quiet.wait()
         except TimeoutError:
             log.warning("model %s is stopped during a request", self.uri)
         if self._loading:
@@ -103,13 +114,12 @@ class ModelProcess:
 
     async def keep(self) -> None:
         """What is due from time to time: end when idle, load again after a failure."""
-        if self._closed or self._loading or self._turn.locked():
+        if self._closed or self._loading or self._waiting:
             return
         now = time.monotonic()
         if self._sleeps:
             if self._host is not None and now - self._used > self._limits.idle_seconds:
-                async with self._turn:
-                    await self._end()
+                await self._end()
                 log.info("model %s is scaled to zero", self.uri)
         elif self.pid is None and now >= self._retry_at:
             self._begin()
@@ -125,57 +135,58 @@ class ModelProcess:
             raise ApiError(429, "REQUEST_LIMIT_EXCEEDED", text, retry_after=1)
         deadline = time.monotonic() + seconds
         self._waiting += 1
+        self._quiet.clear()
         try:
             await self._ready()
             await self._take_turn(deadline)
             try:
                 return await self._answer(body, deadline, min(seconds, 1.0))
             finally:
-                self._turn.release()
+                self._turns.release()
         finally:
             self._waiting -= 1
             self._used = time.monotonic()
+            if not self._waiting:
+                self._quiet.set()
 
     async def _take_turn(self, deadline: float) -> None:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                await self._turn.acquire()
+                await self._turns.acquire()
         except TimeoutError as error:
-            text = "The model is busy; the request waited until its deadline."
-            raise ApiError(503, "TEMPORARILY_UNAVAILABLE", text, retry_after=1) from error
+            raise _busy() from error
 
     async def _answer(self, body: bytes, deadline: float, at_least: float) -> Reply:
-        """The exchange. ``at_least`` so many seconds are the model's: waiting eats up none."""
-        for last in (False, True):
+        """The exchange with the child; with the next one when it ends before the request's turn."""
+        tries = 0
+        while True:
             await self._ready()
-            seconds = max(deadline - time.monotonic(), at_least)
+            host, began = self._host, time.monotonic()
             try:
-                return await self._exchange(self._host, body, seconds)
-            except HostEnded as ended:
+                reply = await host.ask(body, deadline, at_least)
+            except NotBegun:
+                continue
+            except NotInTime as error:
+                raise _busy() from error
+            except TimeoutError as error:
+                log.warning("model %s exceeded its deadline; its process is replaced", self.uri)
+                await host.end(hanging=True)
                 self._replace()
+                text = f"The model did not answer within {time.monotonic() - began:.0f} s."
+                raise ApiError(504, "DEADLINE_EXCEEDED", text) from error
+            except HostEnded as ended:
+                log.warning("the process of model %s ended during a request", self.uri)
+                self._replace()
+                tries += 1
                 # SIGKILL is not what a request does by itself: it is tried once more.
-                if last or not ended.killed:
+                if tries == 2 or not ended.killed:
                     text = "The process of the model ended during the request."
                     raise ApiError(500, "INTERNAL_ERROR", text) from ended
-        raise AssertionError("unreachable")
-
-    async def _exchange(self, host: HostProcess, body: bytes, seconds: float) -> Reply:
-        try:
-            async with asyncio.timeout(seconds):
-                reply = await host.ask(body)
-        except TimeoutError as error:
-            log.warning("model %s exceeded its deadline; its process is replaced", self.uri)
-            await host.end(hanging=True)
-            self._replace()
-            text = f"The model did not answer within {seconds:.0f} s."
-            raise ApiError(504, "DEADLINE_EXCEEDED", text) from error
-        except asyncio.CancelledError:
-            await host.end(hanging=True)
-            raise
-        if reply.replace:
-            await host.end()
-            self._replace()
-        return reply
+                continue
+            if reply.replace:
+                await host.end()
+                self._replace()
+            return reply
 
     def _replace(self) -> None:
         if not self._closed:
@@ -240,3 +251,8 @@ class ModelProcess:
         host, self._host = self._host, None
         if host is not None:
             await host.end()
+
+
+def _busy() -> ApiError:
+    text = "The model is busy; the request waited until its deadline."
+    return ApiError(503, "TEMPORARILY_UNAVAILABLE", text, retry_after=1)
