@@ -24,6 +24,8 @@ from tools.steps import StepFailed, logged, say, step, together
 SITE = "test"
 ADDON_DATABASE = "addon_tests"
 WORKSPACE_VARIABLE = "DATABRICKS_TEST_HOST"
+# Seconds after which a test that hangs has failed, so that it cannot take the whole run with it.
+PATIENCE = 400
 SCREENSHOTS = paths.BUILD / "screenshots"
 
 
@@ -60,7 +62,7 @@ class Suite:
         junit = reports / f"{self.name}.xml"
         junit.unlink(missing_ok=True)
         command = [self.python, "-m", "pytest", self.target, "-q", "-ra", *self.options]
-        command += ["-p", "no:cacheprovider", f"--junitxml={junit}"]
+        command += ["-p", "no:cacheprovider", f"--timeout={PATIENCE}", f"--junitxml={junit}"]
         with step(f"tests: {self.name}"):
             returncode, log = logged(
                 command,
