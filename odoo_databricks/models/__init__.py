@@ -5,6 +5,7 @@ from . import databricks_pipeline_run
 from . import databricks_pipeline
 from . import lakehouse_sync_run
 from . import lakehouse_view
+from . import lakehouse_view_refresh
 from . import lakehouse_snapshot_mixin
 from . import lakehouse_vendor_spend_monthly
 from . import lakehouse_ir_actions

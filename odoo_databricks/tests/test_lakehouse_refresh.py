@@ -9,7 +9,7 @@ from odoo.tools import SQL
 
 from ..lib import sql
 from ..models.databricks_tools import claim_one
-from ..models.lakehouse_view import ADVISORY_CLASS
+from ..models.lakehouse_view_refresh import ADVISORY_CLASS
 from .common import LakehouseCase, needs_workspace, spend_row
 
 
@@ -143,7 +143,7 @@ class TestRefreshFaults(RefreshCase):
         Workspace = type(self.workspace)
         with (
             patch.object(Workspace, "_connect", side_effect=RuntimeError("odd dapi-secret")),
-            self.assertLogs("odoo.addons.odoo_databricks.models.lakehouse_view") as log,
+            self.assertLogs("odoo.addons.odoo_databricks.models.lakehouse_view_refresh") as log,
         ):
             answer = self.view.action_refresh()["params"]
         self.assertIn("RuntimeError", answer["message"])
