@@ -8,20 +8,19 @@ from odoo import _, api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
-from ..lib import sql
 from ..lib.errors import WorkspaceError
-from .databricks_tools import checkpoint, claim_one, explain, quote_table
+from .databricks_tools import checkpoint, claim_one, explain
+from .lakehouse_snapshot_loader import BigDrop
+from .lakehouse_view_source import NeedsPerson
 
 _logger = logging.getLogger(__name__)
 
-# first part of the advisory lock's key; the second is the view's id
-ADVISORY_CLASS = 0x4C4B56
 # a refresh that has not ended by then was interrupted, and another one may start
 LEASE = timedelta(minutes=30)
 FIRST_RETRY = timedelta(minutes=5)
-# the warehouse is given this many seconds to answer at once, and is looked at later if it does not
-SERVER_WAIT = 20
 LOOK_AGAIN = timedelta(seconds=30)
+# a refresh that Odoo's end interrupted is taken up again so many times
+TAKEN_UP = 3
 
 
 class LakehouseView(models.Model):
@@ -33,7 +32,7 @@ class LakehouseView(models.Model):
         """Refresh the views that are due, one transaction each; locked ones are left to others."""
         for __ in range(limit):
             due = SQL(
-                "active AND workspace_id IS NOT NULL "
+                "active AND model_id IS NOT NULL AND workspace_id IS NOT NULL "
                 "AND coalesce(resume_at, CASE WHEN scheduled THEN next_run END) <= %s",
                 fields.Datetime.now(),
             )
@@ -60,34 +59,48 @@ class LakehouseView(models.Model):
         return run
 
     def _open_run(self, reason):
-        """The run whose statement is still under way, else a new one."""
+        """The run whose statement is still under way, also after Odoo's end, else a new one."""
         now = fields.Datetime.now()
         run = self.last_run_id
-        if self.resume_at and run.state == "running" and run.statement_id:
+        if run.state == "running" and run.statement_id and run.attempts < TAKEN_UP:
+            # a look at a slow statement is no new attempt
+            run.attempts += not self.resume_at
             self.lease_until = now + LEASE
             return run
         interrupted = run.search([("view_id", "=", self.id), ("state", "=", "running")])
         interrupted.write(
             {"state": "failed", "finished_at": now, "error": _("Interrupted: Odoo was stopped.")}
         )
-        run = run.create({"view_id": self.id, "reason": reason, "data_as_of": now})
+        run = run.create(
+            {
+                "view_id": self.id,
+                "reason": reason,
+                "data_as_of": now,
+                "complete": not self._reads_changes(now),
+            }
+        )
         self.write({"lease_until": now + LEASE, "resume_at": False, "last_run_id": run.id})
         return run
 
     def _advance(self, run):
-        counts = statement_id = None
-        message = False
+        counts = None
+        message = needs_person = False
         resumed, clock = bool(run.statement_id), time.monotonic()
         try:
-            with self.env.cr.savepoint(), self.workspace_id.client(self) as client:
+            with self.workspace_id.client(self) as client:
                 statement = self._statement(client, run)
-                statement_id = statement.statement_id
+                run.statement_id = statement.statement_id
+                # known before the rows come: Odoo may be stopped while they do
+                checkpoint(self.env)
                 if not statement.is_running:
-                    counts = self._load(client, statement)
+                    with self.env.cr.savepoint():
+                        counts = self._load(client, run, statement)
+        except BigDrop as drop:
+            message, needs_person = self._refuse_drop(drop), True
         except WorkspaceError as error:
             message = explain(error)
         except UserError as error:
-            message = str(error)
+            message, needs_person = str(error), isinstance(error, NeedsPerson)
         except Exception as error:  # the scheduled action goes on with the next view
             _logger.exception("Refresh of %s failed", self.model_name)
             # the text of an unknown error may hold anything: it stays in the server's log
@@ -96,22 +109,22 @@ class LakehouseView(models.Model):
                 kind=type(error).__name__,
             )
         now = fields.Datetime.now()
-        values = {"statement_id": statement_id or run.statement_id}
         if not message and not counts:
-            run.write(values)
             self.write({"lease_until": False, "resume_at": now + LOOK_AGAIN})
             return
-        values.update(
-            state="failed" if message else "done",
-            finished_at=now,
-            duration=(now - run.started_at).total_seconds()
+        values = {
+            "state": "failed" if message else "done",
+            "finished_at": now,
+            "duration": (now - run.started_at).total_seconds()
             if resumed
             else time.monotonic() - clock,
-            error=message,
-        )
+            "error": message,
+        }
         if message:
             run.write(values)
             self._record_failure(run)
+            if needs_person:
+                self._ask_person(message)
             return
         run.write(
             {
@@ -125,53 +138,29 @@ class LakehouseView(models.Model):
                 "source_updated_at": counts.source_updated_at,
             }
         )
-        self._record_success(run)
+        self._record_success(run, counts)
 
-    def _statement(self, client, run):
-        """Send the statement, or look at the one sent before; cancel one that takes too long."""
-        workspace = self.workspace_id
-        warehouse = workspace.warehouse_id
-        if not run.statement_id:
-            columns = self.env[self.model_name]._snapshot_columns
-            names = ", ".join(f"`{column.name}`" for column in columns)
-            text = f"SELECT {names} FROM {quote_table(self.source_table)}"
-            wait = max(5, min(SERVER_WAIT, workspace.read_timeout - 5))
-            return sql.submit(client, warehouse, text, arrow=True, wait_seconds=wait)
-        statement = sql.poll(client, run.statement_id, warehouse_id=warehouse, arrow=True)
-        age = (fields.Datetime.now() - run.started_at).total_seconds()
-        if statement.is_running and age > workspace.statement_timeout:
-            sql.cancel(client, statement.statement_id)
-            raise UserError(
-                _(
-                    "The warehouse did not finish the statement within %(seconds)s seconds; it was "
-                    "canceled. Check that the warehouse runs, or raise the limit of the workspace.",
-                    seconds=workspace.statement_timeout,
-                )
-            )
-        return statement
-
-    def _load(self, client, statement):
-        # held until the transaction ends, so that two refreshes never apply at once
-        self.env.cr.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (ADVISORY_CLASS, self.id))
-        if not self.env.cr.fetchone()[0]:
-            raise UserError(_("Another refresh of this view is under way."))
-        report = self.env[self.model_name]
-        counts = report._snapshot_loader().load(sql.fetch_arrow(client, statement))
-        report.invalidate_model()
-        return counts
-
-    def _record_success(self, run):
+    def _record_success(self, run, counts):
         if self.state == "failed":
             self.message_post(
                 body=_("Refreshed again. %(summary)s", summary=self._run_summary(run))
             )
+        newest = run.source_updated_at
+        values = {}
+        if run.complete:
+            values = {"last_full_at": run.data_as_of, "rejected_count": run.rows_rejected}
+        elif not newest or newest < self.last_watermark:
+            newest = self.last_watermark
         self.write(
             {
+                **values,
                 "state": "ok",
                 "data_as_of": run.data_as_of,
-                "source_updated_at": run.source_updated_at,
-                "row_count": run.rows_read - run.rows_rejected,
-                "rejected_count": run.rows_rejected,
+                "source_updated_at": newest,
+                "last_watermark": newest,
+                "row_count": counts.total,
+                "drop_accepted": False,
+                "drop_refused": False,
                 "failure_count": 0,
                 "last_error": False,
                 "lease_until": False,
