@@ -28,6 +28,7 @@
         "views/bir_menus.xml",
         "wizard/bir_autofill_wizard_views.xml",
         "wizard/bir_reopen_wizard_views.xml",
+        "wizard/lakehouse_drill_wizard_views.xml",
     ],
     "assets": {
         "web.assets_backend": [

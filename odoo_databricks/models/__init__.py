@@ -7,6 +7,8 @@ from . import lakehouse_sync_run
 from . import lakehouse_view
 from . import lakehouse_view_refresh
 from . import lakehouse_snapshot_mixin
+from . import lakehouse_live
+from . import lakehouse_drill
 from . import lakehouse_vendor_spend_monthly
 from . import lakehouse_ir_actions
 from . import res_config_settings

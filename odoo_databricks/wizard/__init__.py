@@ -1,1 +1,1 @@
-from . import bir_autofill_wizard, bir_autofill_wizard_line, bir_reopen_wizard
+from . import bir_autofill_wizard, bir_autofill_wizard_line, bir_reopen_wizard, lakehouse_drill_wizard
