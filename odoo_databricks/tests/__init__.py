@@ -1,5 +1,7 @@
 from . import test_bir_autofill
+from . import test_databricks_circuit
 from . import test_databricks_pipeline
+from . import test_databricks_repair
 from . import test_databricks_workspace
 from . import test_domain_sql
 from . import test_lakehouse_drill

@@ -1,5 +1,7 @@
 import os
 import socket
+import tempfile
+import threading
 from unittest.mock import patch
 
 from odoo.exceptions import AccessError, UserError, ValidationError
@@ -12,7 +14,7 @@ from .common import HOST, TOKEN, LakehouseCase, needs_workspace
 
 SECRET = "dapi0123456789abcdef"
 # what [odoo_databricks] of odoo.conf holds
-OPTIONS = "odoo.addons.odoo_databricks.models.databricks_workspace.extra_options"
+OPTIONS = "odoo.addons.odoo_databricks.models.databricks_workspace_secrets.extra_options"
 
 
 @tagged("post_install", "-at_install")
@@ -81,14 +83,43 @@ class TestSecrets(LakehouseCase):
 
     def test_key_rotation_and_lost_key(self):
         workspace = self.make_workspace(token=SECRET)
-        old = os.environ[KEY_VARIABLE]
-        with patch.dict(os.environ, {KEY_VARIABLE: f"{generate_key()},{old}"}):
+        other = self.make_workspace(name="Other", auth_type="oauth-m2m", client_id="c")
+        other.client_secret = "dose0123456789abcdef"
+        new, old = generate_key(), os.environ[KEY_VARIABLE]
+        with patch.dict(os.environ, {KEY_VARIABLE: f"{new},{old}"}):
             self.assertEqual(workspace._secret(), SECRET)
+            workspace.action_reencrypt_secrets()
+        with patch.dict(os.environ, {KEY_VARIABLE: new}):
+            self.assertEqual(workspace._secret(), SECRET, "the old key may go")
+            self.assertEqual(other._secret(), "dose0123456789abcdef")
         with patch.dict(os.environ, {KEY_VARIABLE: generate_key()}):
             message = workspace.action_test_connection()["params"]["message"]
+            before = self._cipher(workspace)
+            with self.assertRaisesRegex(UserError, "cannot be read with the present"):
+                workspace.action_reencrypt_secrets()
+            self.assertEqual(self._cipher(workspace), before)
+        with self.assertRaises(AccessError):
+            workspace.with_user(self.manager).action_reencrypt_secrets()
         self.assertIn("✗ Secret: the stored secret", message)
         self.assertIn("present encryption key", message)
         self.assertEqual(workspace.check_state, "failed")
+
+    def test_proxy_and_ca_file(self):
+        workspace = self.make_workspace(token=SECRET, code="finance")
+        for proxy in ("proxy:3128", "ftp://proxy", "http://me:secret@proxy:3128"):
+            with self.subTest(proxy), self.assertRaisesRegex(ValidationError, "proxy must"):
+                workspace.proxy_url = proxy
+        for path in ("ca.pem", "/no/such/ca.pem"):
+            with self.subTest(path), self.assertRaisesRegex(ValidationError, "CA file"):
+                workspace.ca_file = path
+        with self.assertRaises(ValidationError):
+            workspace.longest_pause = 0
+        workspace.proxy_url = "http://proxy.example:3128"
+        self.assertEqual(workspace._proxy(), "http://proxy.example:3128")
+        with patch.dict(os.environ, {"ODOO_DATABRICKS_FINANCE_PROXY": "http://me:pw@inner:3128"}):
+            self.assertEqual(workspace._proxy(), "http://me:pw@inner:3128")
+        with self.assertRaises(AccessError):
+            workspace.with_user(self.manager).read(["proxy_url"])
 
     def test_host(self):
         workspace = self.make_workspace(environment="prod", host="https://adb-1.azure.example")
@@ -116,10 +147,18 @@ class TestSecrets(LakehouseCase):
             {"name": "P", "workspace_id": workspace.id, "job_name": "x", "scheduled": True}
         )
         run = pipeline._queue_run("manual")
+        task = self.env["databricks.pipeline.run.task"].create({"run_id": run.id, "key": "t"})
+        task.page_url = run.run_page_url = "https://adb-1.example/#job/1/run/2"
+        workspace.proxy_url = "http://proxy.example:3128"
+        circuit = self.env["databricks.circuit"].create({"workspace_ref": workspace.id})
         self.env.flush_all()
         with file_open("odoo_databricks/data/neutralize.sql") as file:
             self.env.cr.execute(file.read())
         self.env.invalidate_all()
+        self.assertFalse(workspace.proxy_url)
+        self.assertFalse(circuit.exists())
+        self.assertEqual((task.state, task.page_url), ("canceled", False))
+        self.assertFalse(run.run_page_url)
         self.assertEqual(workspace.host, "https://neutralized.invalid")
         self.assertFalse(self._cipher(workspace))
         self.assertFalse(pipeline.scheduled)
@@ -154,6 +193,31 @@ class TestConnection(LakehouseCase):
             result = self._test(host=host, token=SECRET, total_timeout=1).check_result
         self.assertIn("✗ Host: no answer within the time-out", result)
 
+    def test_calls_go_through_the_proxy(self):
+        lines = []
+
+        def answer(listener):
+            connection = listener.accept()[0]
+            with connection:
+                lines.append(connection.recv(4096).split(b"\r\n")[0])
+                connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=answer, args=(listener,), daemon=True)
+            thread.start()
+            proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            workspace = self._test(host="http://127.0.0.1:9", token=SECRET, proxy_url=proxy)
+            thread.join(10)
+        self.assertEqual(lines, [b"GET http://127.0.0.1:9/.well-known/databricks-config HTTP/1.1"])
+        self.assertEqual(workspace.circuit_state, "doubtful")
+
+    def test_a_ca_file_that_is_gone_is_named(self):
+        with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+            workspace = self.make_workspace(token=SECRET, ca_file=file.name)
+        self.forget_calls(workspace)
+        workspace.action_test_connection()
+        self.assertIn(f"the CA file {file.name} is not on this server", workspace.check_result)
+
     def test_only_administrators_test(self):
         workspace = self.make_workspace(token=SECRET)
         with self.assertRaises(AccessError):
@@ -165,6 +229,39 @@ class TestConnection(LakehouseCase):
         self.assertEqual(workspace.check_state, "ok", workspace.check_result)
         for step in ("Host", "Identity", "Warehouse", "Statement"):
             self.assertIn(f"✓ {step}:", workspace.check_result)
+
+    @needs_workspace
+    def test_everything_that_is_used_is_named(self):
+        helper = self.make_workspace(name="Helper", company_id=self.mayon.id)
+        self.forget_calls(helper)
+        self.view.workspace_id = helper
+        self.mayon.bir_endpoint = "no-such-endpoint"
+        Pipeline = self.env["databricks.pipeline"]
+        base = {"workspace_id": helper.id}
+        Pipeline.create({**base, "name": "A", "job_name": "no such job"})
+        Pipeline.create({**base, "name": "B", "job_id": "999999999"})
+        Pipeline.create(
+            {**base, "name": "C", "kind": "pipeline", "remote_pipeline_id": "no-such-pipeline"}
+        )
+        helper.action_test_connection()
+        result = helper.check_result
+        self.view.source_table = "main.gold.no_such_table"
+        helper.action_test_connection()
+        result += helper.check_result
+        good = ("Statement", "Schema main.gold", "Table main.gold.vendor_spend_monthly", "Jobs")
+        for check in good:
+            self.assertIn(f"✓ {check}:", result)
+        for bad in (
+            "Table main.gold.no_such_table: the table is not there, or not visible",
+            "Serving endpoint no-such-endpoint:",
+            "Job no such job:",
+            "Job 999999999:",
+            "Pipeline no-such-pipeline:",
+        ):
+            self.assertIn(f"✗ {bad}", result)
+        self.assertIn("SELECT on main.gold.no_such_table to ", result)
+        self.assertEqual(helper.check_state, "failed")
+        self.assertEqual(helper.circuit_state, "works", "it answered")
 
     @needs_workspace
     def test_wrong_token(self):

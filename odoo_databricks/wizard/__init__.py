@@ -1,1 +1,6 @@
-from . import bir_autofill_wizard, bir_autofill_wizard_line, bir_reopen_wizard, lakehouse_drill_wizard
+from . import (
+    bir_autofill_wizard,
+    bir_autofill_wizard_line,
+    bir_reopen_wizard,
+    databricks_discover_wizard,
+)
