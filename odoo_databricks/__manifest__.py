@@ -16,6 +16,8 @@
         "security/lakehouse_security.xml",
         "views/lakehouse_vendor_spend_monthly_views.xml",
         "views/lakehouse_view_views.xml",
+        "wizard/lakehouse_view_wizard_views.xml",
+        "views/lakehouse_view_designer_views.xml",
         "wizard/databricks_discover_wizard_views.xml",
         "views/databricks_workspace_views.xml",
         "views/databricks_pipeline_views.xml",

@@ -10,7 +10,15 @@ class LakehouseView(models.Model):
 
     _name = "lakehouse.view"
     _description = "Lakehouse view"
-    _inherit = ["mail.thread"]
+    _inherit = [
+        "mail.thread",
+        "mail.activity.mixin",
+        "lakehouse.view.live",
+        "lakehouse.view.publisher",
+        "lakehouse.view.designer",
+        "lakehouse.view.source",
+        "lakehouse.view.parity",
+    ]
     _order = "name, id"
     _sql_constraints = [
         ("model_uniq", "unique (model_id)", "This report already has its lakehouse view."),
@@ -21,10 +29,10 @@ class LakehouseView(models.Model):
     model_id = fields.Many2one(
         "ir.model",
         "Report",
-        required=True,
         ondelete="cascade",
         readonly=True,
-        help="Odoo model that shows the rows.",
+        copy=False,
+        help="Odoo model that shows the rows; a draft has none.",
     )
     model_name = fields.Char(related="model_id.model", store=True, index=True)
     workspace_id = fields.Many2one(
@@ -41,6 +49,13 @@ class LakehouseView(models.Model):
         tracking=True,
         groups="odoo_databricks.group_lakehouse_manager,base.group_system",
         help="catalog.schema.table on the workspace",
+    )
+    column_ids = fields.One2many(
+        "lakehouse.view.column",
+        "view_id",
+        "Columns",
+        copy=True,
+        groups="odoo_databricks.group_lakehouse_manager,base.group_system",
     )
     scheduled = fields.Boolean("Refresh by schedule", default=True)
     interval_number = fields.Integer("Every", default=1, required=True)
@@ -103,6 +118,8 @@ class LakehouseView(models.Model):
         """Refresh now and say what came of it; a failure is kept on the record, not raised."""
         self.ensure_one()
         require_group(self.env, MANAGER, _("Only a lakehouse manager refreshes views."))
+        if not self.model_id:
+            raise UserError(_("'%(view)s' is a draft: publish it first.", view=self.name))
         if not self.workspace_id:
             raise UserError(
                 _(
@@ -136,6 +153,8 @@ class LakehouseView(models.Model):
 
     def action_open_report(self):
         self.ensure_one()
+        if self.action_id:
+            return self._published_action(self)
         model = self.env[self.model_name]
         action = self.env["ir.actions.act_window"].search(
             [("res_model", "=", self.model_name)], limit=1

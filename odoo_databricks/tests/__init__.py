@@ -6,7 +6,10 @@ from . import test_databricks_workspace
 from . import test_domain_sql
 from . import test_lakehouse_drill
 from . import test_lakehouse_access
+from . import test_lakehouse_designer
+from . import test_lakehouse_publish
 from . import test_lakehouse_refresh
+from . import test_lakehouse_source
 from . import test_lakehouse_snapshot
 from . import test_bir_submit
 from . import test_bir_cases
