@@ -46,8 +46,11 @@ RECORDS = {
 }
 
 
-class LakehouseView(models.Model):
-    _inherit = "lakehouse.view"
+class LakehouseViewLive(models.AbstractModel):
+    """The part of lakehouse.view that asks the warehouse while somebody waits."""
+
+    _name = "lakehouse.view.live"
+    _description = "Live rows of a lakehouse view"
 
     # -- what may be asked ----------------------------------------------------------------------
     def _live_columns(self):
