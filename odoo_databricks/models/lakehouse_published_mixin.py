@@ -12,7 +12,7 @@ class PublishedLoader(SnapshotLoader):
         self.field_names = field_names
 
     def create_view(self, view):
-        super().create_view(view)
+        result = super().create_view(view)
         for column, field in self.field_names.items():
             self.cr.execute(
                 SQL(
@@ -22,6 +22,7 @@ class PublishedLoader(SnapshotLoader):
                     SQL.identifier(field),
                 )
             )
+        return result
 
 
 class LakehousePublishedMixin(models.AbstractModel):

@@ -4,8 +4,10 @@ from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
 from ..lib import catalog, column_guess, sql
+from ..lib.domain_sql import Field, where
 from ..lib.errors import WorkspaceError
 from .databricks_tools import MANAGER, explain, quote_table, require_group
+from .lakehouse_live import any_code
 from .lakehouse_preview_html import html_table
 from .lakehouse_templates import template_for
 
@@ -221,23 +223,38 @@ class LakehouseViewDesigner(models.AbstractModel):
         return values
 
     @api.model
-    def _preview_rows(self, workspace, table):
-        """The first rows of a table as dicts. Raises WorkspaceError."""
+    def _preview_rows(self, workspace, table, company):
+        """The first rows of the user's companies in a table, as dicts. Raises WorkspaceError."""
+        codes = self.env.companies.sudo().mapped("lakehouse_company_code")
+        bound = where(any_code(company, filter(None, codes)), {company: Field(company, "text")})
+        text = f"SELECT * FROM {quote_table(table)} WHERE {bound.text}"
         with workspace.client() as client:
-            text = f"SELECT * FROM {quote_table(table)}"
             return sql.query(
-                client, workspace.warehouse_id, text, row_limit=PREVIEW_ROWS, timeout=PREVIEW_WAIT
+                client,
+                workspace.warehouse_id,
+                text,
+                bound.parameters,
+                row_limit=PREVIEW_ROWS,
+                timeout=PREVIEW_WAIT,
             )
 
+    def _company_column(self):
+        """Name of the column with the company code, in a list that is empty without one."""
+        columns = self.env[self.model_name]._snapshot_columns if self.model_id else self.column_ids
+        return [column.name for column in columns if column.role == "company"][:1]
+
     @api.model
-    def _preview_html(self, workspace, table):
+    def _preview_html(self, workspace, table, company=None):
         require_group(self.env, MANAGER, _("Only a lakehouse manager previews tables."))
+        if not company:
+            why = _("Rows are shown once it is known which column holds their company.")
+            return html_table([_("No preview")], [[why]])
         try:
-            rows = self._preview_rows(workspace, table)
+            rows = self._preview_rows(workspace, table, company)
         except WorkspaceError as error:
             return html_table([_("No preview")], [[explain(error)]])
         if not rows:
-            return html_table([_("The table has no rows")], [])
+            return html_table([_("The table has no rows of your companies")], [])
         return html_table(rows[0], [row.values() for row in rows])
 
     def action_preview(self):

@@ -6,7 +6,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
-from ..lib import sql, table_checksum
+from ..lib import sql, table_checksum, table_read
 from ..lib.errors import WorkspaceError
 from .databricks_tools import MANAGER, checkpoint, explain, quote_table, require_group
 
@@ -107,12 +107,22 @@ class LakehouseViewParity(models.AbstractModel):
         source = quote_table(self.source_table)
         if version and version.isdecimal():
             source += f" VERSION AS OF {version}"
+        condition, parameters = f"coalesce(`{loader.key}`, '') <> ''", {}
+        window = self._window()
+        if window:
+            inside, parameters = table_read.in_window(window)
+            condition += f" AND {inside}"
         text = (
             f"SELECT upper(`{loader.company}`) AS company, count(*) AS row_count{selected} "
-            f"FROM {source} WHERE coalesce(`{loader.key}`, '') <> '' GROUP BY 1"
+            f"FROM {source} WHERE {condition} GROUP BY 1"
         )
         rows = sql.query(
-            client, self.workspace_id.warehouse_id, text, timeout=CHECK_SECONDS, row_limit=10000
+            client,
+            self.workspace_id.warehouse_id,
+            text,
+            parameters,
+            timeout=CHECK_SECONDS,
+            row_limit=10000,
         )
         codes = set(self._company_codes())
         return {

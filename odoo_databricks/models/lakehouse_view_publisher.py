@@ -16,7 +16,7 @@ class LakehouseViewPublisher(models.AbstractModel):
     _description = "Publication of a lakehouse view"
 
     action_id = fields.Many2one("ir.actions.act_window", "Window action", readonly=True, copy=False)
-    menu_id = fields.Many2one("ir.ui.menu", "Menu", readonly=True, copy=False)
+    menu_id = fields.Many2one("ir.ui.menu", readonly=True, copy=False)
 
     # -- actions --------------------------------------------------------------------------------
     def action_publish(self):

@@ -171,6 +171,8 @@ class TestNewView(DesignerCase):
         wizard = form.save()
         wizard.action_preview()
         self.assertIn("WC100", wizard.preview_html)
+        self.assertIn("SAMPAGUITA", wizard.preview_html)
+        self.assertNotIn("MAYON", wizard.preview_html, "rows of another company")
         opened = wizard.action_design()
         view = self.env["lakehouse.view"].with_user(self.manager).browse(opened["res_id"])
         self.assertEqual(view.publication, "draft")
@@ -192,7 +194,13 @@ class TestNewView(DesignerCase):
             .with_user(self.manager)
             .browse(view.action_preview()["res_id"])
         )
-        self.assertEqual(len(re.findall("<tr>", dialog.preview_html)), 101)
+        shown = len(re.findall("<tr>", dialog.preview_html)) - 1
+        self.assertTrue(1 <= shown <= 100)
+        self.assertNotIn("MAYON", dialog.preview_html)
+        view.action_unpublish()
+        view.column_ids.filtered(lambda column: column.role == "company").role = "skip"
+        self.assertEqual(view._company_column(), [])
+        self.assertNotIn("WC100", view._preview_html(view.workspace_id, view.source_table))
 
     def test_workspace_down(self):
         self.workspace.write(
@@ -204,7 +212,7 @@ class TestNewView(DesignerCase):
         view = self.design(workspace_id=self.workspace.id)
         with self.assertRaises(UserError):
             view.action_load_columns()
-        html = view._preview_html(self.workspace, TABLE)
+        html = view._preview_html(self.workspace, TABLE, "company_code")
         self.assertIn("No preview", html)
 
     def test_unknown_table(self):

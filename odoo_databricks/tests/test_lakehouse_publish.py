@@ -4,8 +4,9 @@ import psycopg2
 
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form, new_test_user, tagged
-from odoo.tools import mute_logger
+from odoo.tools import mute_logger, table_kind
 
+from ..hooks import uninstall_hook
 from .designer_common import REMOTE, DesignerCase, delivery
 
 
@@ -232,6 +233,17 @@ class TestPublish(DesignerCase):
         self.assertEqual(self.leftovers(view)["ir_filters"], 1)
         view.action_unpublish()
         self.assertEqual(self.leftovers(view), {})
+
+    def test_uninstalling_leaves_nothing(self):
+        view = self.publish()
+        archived = self.publish(technical_name="old_deliveries", active=False)
+        self.load(view, delivery("a"))
+        shipped = self.Spend._snapshot_table
+        table = archived._designed_table()
+        uninstall_hook(self.env)
+        self.assertEqual(self.leftovers(view), {})
+        self.assertEqual(self.leftovers(table, "x_lakehouse_old_deliveries"), {})
+        self.assertIsNone(table_kind(self.cr, shipped))
 
     def test_table_without_currency_or_contact(self):
         remote = [item for item in REMOTE if item[0] not in ("currency", "supplier_tin", "day")]

@@ -14,4 +14,6 @@ class LakehouseViewPreview(models.TransientModel):
     def _compute_preview_html(self):
         for preview in self:
             view = preview.view_id
-            preview.preview_html = view._preview_html(view.workspace_id, view.source_table)
+            preview.preview_html = view._preview_html(
+                view.workspace_id, view.source_table, *view._company_column()
+            )

@@ -21,7 +21,6 @@ class LakehouseViewWizard(models.TransientModel):
     )
     table_id = fields.Many2one(
         "lakehouse.catalog.table",
-        "Table",
         ondelete="cascade",
         help="Type a part of its name.",
     )
@@ -109,8 +108,9 @@ class LakehouseViewWizard(models.TransientModel):
         self.ensure_one()
         if not self.table_id:
             raise UserError(_("Choose a table first."))
+        company = [item["name"] for item in self._design() if item["role"] == "company"]
         self.preview_html = self.env["lakehouse.view"]._preview_html(
-            self.workspace_id, self.table_id.name
+            self.workspace_id, self.table_id.name, *company
         )
         return {
             "type": "ir.actions.act_window",
