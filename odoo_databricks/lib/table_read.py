@@ -60,12 +60,18 @@ def select(
         conditions.append(f"(`{changed[0]}` >= :changed OR `{changed[0]}` IS NULL)")
         parameters["changed"] = Typed("TIMESTAMP", changed[1])
     if window:
-        conditions.append(f"`{window[0]}` >= :first_date")
-        parameters["first_date"] = Typed("DATE", window[1])
+        text, parameter = in_window(window)
+        conditions.append(text)
+        parameters.update(parameter)
     text = f"SELECT {', '.join(f'`{name}`' for name in names)} FROM {table}"
     if conditions:
         text += " WHERE " + " AND ".join(conditions)
     return text, parameters
+
+
+def in_window(window: tuple[str, datetime.date]) -> tuple[str, dict[str, Any]]:
+    """Condition and parameter: rows of the first date or later."""
+    return f"`{window[0]}` >= :first_date", {"first_date": Typed("DATE", window[1])}
 
 
 def misfits(expected: Iterable[tuple[str, str]], found: Sequence[Column]) -> list[Misfit]:

@@ -2,6 +2,9 @@
 
 from datetime import timedelta
 
+import pytz
+from dateutil.relativedelta import relativedelta
+
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
@@ -10,6 +13,7 @@ from ..lib.errors import StatementFailed
 from .databricks_tools import MANAGER, quote_table, require_group
 
 BOTH = "odoo_databricks.group_lakehouse_manager,base.group_system"
+MANILA = pytz.timezone("Asia/Manila")
 # the warehouse is given this many seconds to answer at once, and is looked at later if it does not
 SERVER_WAIT = 20
 # seconds for the questions about a table that has just been read
@@ -37,6 +41,15 @@ class LakehouseViewSource(models.AbstractModel):
         groups=BOTH,
         help="Days. Rows that were deleted in the lakehouse only go when the whole table is read.",
     )
+    window_column = fields.Char(
+        groups=BOTH, help="Date column of the table; empty: rows of all times are copied."
+    )
+    window_months = fields.Integer(
+        "Months copied",
+        default=12,
+        groups=BOTH,
+        help="The present month and those before it, by business dates (Manila).",
+    )
     max_drop_percent = fields.Integer(
         default=50,
         required=True,
@@ -53,9 +66,18 @@ class LakehouseViewSource(models.AbstractModel):
     )
     known_columns = fields.Char(readonly=True, copy=False, groups=BOTH)
 
-    @api.constrains("full_every_days", "max_drop_percent")
+    @api.constrains("full_every_days", "max_drop_percent", "window_column", "window_months")
     def _check_refresh_bounds(self):
         for view in self:
+            if view.window_column and not view.window_column.isidentifier():
+                raise ValidationError(
+                    _(
+                        "'%(column)s' is no column name: letters, digits and underscores only.",
+                        column=view.window_column,
+                    )
+                )
+            if view.window_column and view.window_months < 1:
+                raise ValidationError(_("1 or more months are copied."))
             if view.full_every_days < 1:
                 raise ValidationError(_("The whole table is read every 1 or more days."))
             if not 1 <= view.max_drop_percent <= 100:
@@ -120,7 +142,18 @@ class LakehouseViewSource(models.AbstractModel):
             since = self.last_watermark - timedelta(minutes=self.overlap_minutes)
             changed = (self._watermark_name(), since)
             run.changed_since = since
-        return table_read.select(quote_table(self.source_table), names, changed=changed)
+        table = quote_table(self.source_table)
+        return table_read.select(table, names, changed=changed, window=self._window())
+
+    def _window(self):
+        """Column and first business date of the rows that are copied; None: all rows are."""
+        if not self.window_column:
+            return None
+        today = pytz.utc.localize(fields.Datetime.now()).astimezone(MANILA).date()
+        return (
+            self.window_column,
+            today.replace(day=1) - relativedelta(months=self.window_months - 1),
+        )
 
     def _columns_there(self, client):
         text = f"SELECT * FROM {quote_table(self.source_table)} LIMIT 0"

@@ -1,7 +1,9 @@
 """Refreshes of a table that changes: by watermark, by shape, by size; and the comparison."""
 
 import uuid
-from datetime import timedelta
+from datetime import date, timedelta
+
+from freezegun import freeze_time
 
 from odoo import fields
 from odoo.exceptions import ValidationError
@@ -94,8 +96,27 @@ class TestChanges(SourceCase):
         companies = {company for (company,) in self.Spend._read_group([], ["company_id"])}
         self.assertEqual(companies, {self.sampaguita})
 
+    @freeze_time("2025-10-31 17:00:00")  # 1 November in Manila
+    def test_only_the_last_months_are_copied(self):
+        self.view.write({"window_column": "month", "window_months": 2})
+        run = self.refresh()
+        self.assertEqual(run.state, "done", run.error)
+        months = {month for (month,) in self.Spend._read_group([], ["month:month"])}
+        self.assertTrue(months)
+        self.assertGreaterEqual(min(months), date(2025, 10, 1))
+        everything = self._run(f"SELECT count(*) AS n FROM {self.table}")[0]["n"]
+        self.assertLess(run.rows_read, everything)
+        self.view._check_parity()
+        self.assertEqual(self.view.parity_state, "same", self.view.parity_result)
+
     def test_bounds(self):
-        for values in ({"full_every_days": 0}, {"max_drop_percent": 0}, {"max_drop_percent": 101}):
+        for values in (
+            {"full_every_days": 0},
+            {"max_drop_percent": 0},
+            {"max_drop_percent": 101},
+            {"window_column": "month; DROP TABLE x"},
+            {"window_column": "month", "window_months": 0},
+        ):
             with self.subTest(values), self.assertRaises(ValidationError):
                 self.view.write(values)
 
