@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from odoo import _, api, fields, models
 from odoo.tools import SQL
 
 from ..lib import jobs, pipelines
+from ..lib.client import transport_of
 from ..lib.errors import NotFound, WorkspaceError, WorkspacePaused, WrongToken
 from .databricks_pipeline_run import ACTIVE_STATES
 from .databricks_tools import checkpoint, claim_one, explain
@@ -20,6 +22,8 @@ FIRST_DELAY, LONGEST_DELAY = 5, 60
 LONGEST_FAULT_DELAY = 600
 # while a worker handles a run nobody else takes it up; longer than the calls of one step may last
 LEASE = timedelta(minutes=5)
+# a worker of Odoo has 120 seconds: one step ends before, and so does a round of many steps
+STEP_SECONDS, CRON_SECONDS = 60, 50
 # most outputs of tasks that one step asks for
 OUTPUTS_A_STEP = 20
 
@@ -39,9 +43,20 @@ class DatabricksPipelineRun(models.Model):
     def _cron_advance(self, limit=200):
         """Take each active run that is due one step further; locked ones are left to others."""
         due = SQL("next_poll_at <= %s", fields.Datetime.now())
+        end = time.monotonic() + CRON_SECONDS
         for __ in range(limit):
-            if not self.browse()._claim_and_advance(due):
+            if time.monotonic() > end or not self.browse()._claim_and_advance(due):
                 break
+
+    @api.model
+    def _wake(self, workspace):
+        """Have the runs that wait for the workspace looked at now."""
+        waiting = self.search(
+            [("workspace_id", "=", workspace.id), ("state", "in", ACTIVE_STATES)], limit=1000
+        )
+        if waiting:
+            waiting.next_poll_at = fields.Datetime.now()
+            self.env.ref("odoo_databricks.databricks_pipeline_cron")._trigger()
 
     def _claim_and_advance(self, condition):
         """Claim one active run of self (all, if empty) that meets the condition, and advance it."""
@@ -83,7 +98,10 @@ class DatabricksPipelineRun(models.Model):
     def _ask_workspace(self):
         ask = self._ask_pipeline if self.kind == "pipeline" else self._ask_job
         try:
-            with self.workspace_id.client(self) as client:
+            with (
+                self.workspace_id.client(self) as client,
+                transport_of(client).deadline(STEP_SECONDS),
+            ):
                 look = ask(client)
         except WorkspaceError as error:
             self._record_fault(error)

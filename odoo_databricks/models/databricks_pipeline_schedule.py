@@ -60,7 +60,7 @@ class DatabricksPipeline(models.Model):
     def _bir_forms(self):
         return [(code, f"{code} {title}") for code, title in schedule.deadline_forms()]
 
-    @api.depends("schedule_kind", "schedule_days", "schedule_hour", "bir_form")
+    @api.depends("scheduled", "schedule_kind", "schedule_days", "schedule_hour", "bir_form")
     def _compute_next_run(self):
         now = fields.Datetime.now()
         for pipeline in self:

@@ -45,6 +45,8 @@ class DatabricksWorkspace(models.Model):
         require_group(self.env, MANAGER, _("Only a lakehouse manager tries a workspace."))
         checks = self.sudo()._run_checks(None, health.Scope())
         works = all(check.ok for check in checks)
+        if works:
+            self.env["databricks.pipeline.run"].sudo()._wake(self)
         return self._check_notification(works, [self._check_line(check) for check in checks])
 
     def _run_checks(self, warehouse_id, scope):

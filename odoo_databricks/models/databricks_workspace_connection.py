@@ -18,7 +18,8 @@ _logger = logging.getLogger(__name__)
 
 
 class DatabricksWorkspace(models.Model):
-    _inherit = "databricks.workspace"
+    # one model, a file a subject
+    _inherit = "databricks.workspace"  # pylint: disable=consider-merging-classes-inherited
 
     connect_timeout = fields.Integer(default=5, required=True, help="Seconds to reach the host.")
     read_timeout = fields.Integer(

@@ -159,10 +159,14 @@ class TestOutage(CircuitCase):
     def test_a_person_ends_the_pause(self):
         self.go_down()
         self.fail(THRESHOLD)
+        run = self.pipeline()._queue_run("schedule")
+        run._cron_advance()
+        self.assertGreater(run.next_poll_at, fields.Datetime.now())
         self.workspace.host = os.environ[HOST]
         params = self.workspace.with_user(self.manager).action_try_now()["params"]
         self.assertEqual(params["type"], "success", params["message"])
         self.assertEqual(self.state(), "works")
+        self.assertLessEqual(run.next_poll_at, fields.Datetime.now(), "what waits goes on")
         self.ask()
 
     def test_a_success_between_faults_keeps_it_closed(self):
