@@ -1,6 +1,6 @@
 from odoo import SUPERUSER_ID, _, api, fields, models
 from odoo.exceptions import UserError
-from odoo.tools import SQL, table_kind
+from odoo.tools import SQL
 
 from .databricks_tools import MANAGER, require_group
 from .lakehouse_published_mixin import PublishedLoader
@@ -284,8 +284,7 @@ class LakehouseViewPublisher(models.AbstractModel):
         for kind, ids in named:
             env["ir.model.data"].search([("model", "=", kind), ("res_id", "in", ids)]).unlink()
         cr = env.cr
-        if table_kind(cr, name):
-            cr.execute(SQL("DROP VIEW %s", SQL.identifier(name)))
+        cr.execute(SQL("DROP VIEW IF EXISTS %s", SQL.identifier(name)))
         cr.execute(SQL("DROP TABLE IF EXISTS %s", SQL.identifier(view._designed_table())))
 
     # -- reading --------------------------------------------------------------------------------

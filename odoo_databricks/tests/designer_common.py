@@ -1,7 +1,7 @@
 from datetime import date, datetime
 from decimal import Decimal
 
-from odoo.tools import table_kind
+from odoo.tools.sql import table_kind
 
 from .common import LakehouseCase
 
