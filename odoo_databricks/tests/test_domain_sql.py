@@ -1,9 +1,11 @@
 import os
 import random
+import unittest
 from collections import Counter
 
+from odoo import release
 from odoo.tests import TransactionCase, tagged
-from odoo.tools import SQL, mute_logger
+from odoo.tools import SQL
 
 from ..lib import client as lib_client
 from ..lib import sql
@@ -17,6 +19,10 @@ ROWS = 160
 REPEATS = 100
 BATCH = 200  # conditions in one statement
 NESTED = 400
+# since 18.0 an empty number is 0 and an empty text is '': "x < 5" finds rows without x as well
+meaning_of_17 = unittest.skipIf(
+    release.version_info[0] > 17, "the compiler has the meaning of 17.0, which is the specification"
+)
 NAMES = ["id", *COLUMNS]
 FIELDS = {name: Field(name, kind) for name, (kind, __, __) in COLUMNS.items()}
 TTYPES = {"text": "char", "decimal(18,2)": "float"}
@@ -111,7 +117,7 @@ class TestDomainSql(TransactionCase):
         return [[row["id"] for row in rows if row[f"c{n}"]] for n in range(len(domains))]
 
     # -- tests ----------------------------------------------------------------------------------
-    @mute_logger("odoo.osv.expression", "odoo.domains")
+    @meaning_of_17
     def test_every_operator_type_null_and_negation(self):
         planned = [
             ((name, operator, empty, negated), self._single(name, operator, empty, negated))
@@ -159,7 +165,7 @@ class TestDomainSql(TransactionCase):
         lines.append(f"{total} cases (value and NULL, plain and negated), {wrong} differences")
         print("\n" + "\n".join(lines))  # pylint: disable=print-used
 
-    @mute_logger("odoo.osv.expression", "odoo.domains")
+    @meaning_of_17
     def test_nested_domains_in_a_where_clause(self):
         domains = [self.cases.domain(3) for __ in range(NESTED)]
         found, examples = {}, []
