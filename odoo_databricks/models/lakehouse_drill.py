@@ -25,7 +25,14 @@ class LakehouseSnapshotMixin(models.AbstractModel):
             raise UserError(_("Choose the rows whose source is to be shown."))
         rules = self.env["ir.rule"]._compute_domain(self._name, "read")
         wanted = [self._live_domain(view, part) for part in (domain, list(rules or []))]
-        return view_of_user._live_rows(wanted, min(int(rows), DRILL_ROWS))._open()
+        rows = min(int(rows), DRILL_ROWS)
+        return view_of_user._live_rows(wanted, rows, self._live_order(view))._open()
+
+    @api.model
+    def _live_order(self, view):
+        """The order of the report, as far as the source has the fields."""
+        known = view._live_fields()
+        return ",".join(part for part in self._order.split(",") if part.split()[0] in known)
 
     @api.model
     def _live_domain(self, view, domain):

@@ -57,6 +57,10 @@ class LakehouseViewLive(models.AbstractModel):
         """Columns (lakehouse_snapshot_loader.Column) of the table that live tools read."""
         return self.env[self.model_name]._snapshot_columns
 
+    def _live_shown(self):
+        """The same columns as they are shown: the key, often a long hash, comes last."""
+        return sorted(self._live_columns(), key=lambda column: column.role == "key")
+
     def _live_by_role(self, role):
         return next((column for column in self._live_columns() if column.role == role), None)
 
@@ -67,6 +71,14 @@ class LakehouseViewLive(models.AbstractModel):
         known = self.env[self.model_name]._fields
         names = (column.name, f"x_{column.name.lower()}")
         return next((name for name in names if name in known), None)
+
+    def _live_label(self, column):
+        """What the report calls the column, else the column's own name."""
+        name = self._live_field_name(column)
+        if not name and column.role in RECORDS:
+            name = self._live_record_field(column.role)
+        field = self.env[self.model_name]._fields.get(name)
+        return field._description_string(self.env) if field else column.name
 
     def _live_record_field(self, role):
         """The many2one of the report that the column of this role was resolved to, or None."""
@@ -143,7 +155,7 @@ class LakehouseViewLive(models.AbstractModel):
     def _live_query(self, domains, rows, order):
         known = self._live_fields()
         key = self._live_by_role("key").name
-        names = [column.name for column in self._live_columns()]
+        names = [column.name for column in self._live_shown()]
         try:
             # one row more than is shown tells whether there are more
             bounded = limit(rows + 1)
@@ -183,11 +195,13 @@ class LakehouseViewLive(models.AbstractModel):
                 found = [list(row.values()) for row in sql.fetch_rows(client, statement)]
         except WorkspaceError as error:
             raise self._live_failure(error) from None
-        kinds = [self._live_kind(column.sql_type) or "text" for column in self._live_columns()]
         return {
             "columns": [
-                {"name": column.name, "kind": kind.partition("(")[0]}
-                for column, kind in zip(self._live_columns(), kinds)  # noqa: B905 (3.10 dialect)
+                {
+                    "name": column.name,
+                    "kind": (self._live_kind(column.sql_type) or "text").partition("(")[0],
+                }
+                for column in self._live_shown()
             ],
             "rows": [[plain(value) for value in row] for row in found[:rows]],
             "truncated": len(found) > rows,

@@ -2,6 +2,7 @@ import base64
 import csv
 import io
 from datetime import timedelta
+from decimal import Decimal
 
 from odoo import _, api, fields, models
 
@@ -54,16 +55,10 @@ class LakehouseDrillWizard(models.TransientModel):
         return _("%(count)s rows, read at %(moment)s.", count=count, moment=moment)
 
     def _heads(self):
-        """The labels of the report where it shows the column, else the column's own name."""
         view = self.view_id.sudo()
-        known = self.env[view.model_name]._fields
-        columns = {column.name: column for column in view._live_columns()}
-        heads = []
-        for column in self.answer["columns"]:
-            name = column["name"]
-            field = known.get(view._live_field_name(columns[name])) if name in columns else None
-            heads.append(field._description_string(self.env) if field else name)
-        return heads
+        labels = {column.name: view._live_label(column) for column in view._live_columns()}
+        names = [column["name"] for column in self.answer["columns"]]
+        return [labels.get(name, name) for name in names]
 
     def _kinds(self):
         return [column["kind"] for column in self.answer["columns"]]
@@ -82,6 +77,8 @@ class LakehouseDrillWizard(models.TransientModel):
         if kind == "datetime":
             moment = fields.Datetime.context_timestamp(self, fields.Datetime.to_datetime(value))
             return moment.strftime("%Y-%m-%d %H:%M:%S")
+        if kind in ("integer", "decimal"):
+            return f"{Decimal(value):,}"
         return str(value)
 
     @api.depends("answer")
