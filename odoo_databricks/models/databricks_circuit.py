@@ -138,7 +138,9 @@ class DatabricksCircuit(models.Model):
 
     @api.model
     def _moment(self, moment):
-        return format_datetime(self.env, moment, dt_format=MOMENT)
+        """The text may be kept, and read by people of other time zones than who was refused."""
+        text = format_datetime(self.env, moment, tz="Asia/Manila", dt_format=MOMENT)
+        return _("%(moment)s (Manila)", moment=text)
 
     # -- after it ---------------------------------------------------------------------------------
     @api.model

@@ -1,5 +1,6 @@
 from . import test_bir_autofill
 from . import test_databricks_circuit
+from . import test_databricks_connection
 from . import test_databricks_pipeline
 from . import test_databricks_repair
 from . import test_databricks_workspace

@@ -1,5 +1,7 @@
 import os
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from unittest.mock import patch
 
@@ -108,6 +110,24 @@ class TestCircuit(CircuitCase):
                 self.env.cr.execute("SELECT id FROM databricks_workspace FOR UPDATE")
                 self.fail(1)
                 raise ZeroDivisionError
+        self.assertEqual(self.state(), "paused")
+
+    def test_workers_that_note_at_the_same_time(self):
+        circuit, workspace = self.env["databricks.circuit"], self.workspace
+        workspace.mapped("name")
+        start = threading.Barrier(6)
+
+        def note():
+            start.wait(10)
+            for __ in range(10):
+                circuit._record_fault(workspace, "down")
+                circuit._take_probe(workspace, fields.Datetime.now())
+
+        with ThreadPoolExecutor(6) as pool:
+            for done in [pool.submit(note) for __ in range(6)]:
+                done.result(30)
+        state = circuit._states(workspace.ids)[workspace.id]
+        self.assertTrue(THRESHOLD < state.faults <= 60, state.faults)
         self.assertEqual(self.state(), "paused")
 
     def test_who_may_try(self):
