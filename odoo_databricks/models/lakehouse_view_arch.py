@@ -5,8 +5,8 @@ from lxml.builder import E
 
 READ_ONLY = {"create": "0", "edit": "0", "delete": "0", "duplicate": "0"}
 MEASURES = ("integer", "float", "monetary")
-# more than this is shown on request
-LIST_COLUMNS = 10
+# more than this many of a kind are shown on request
+SHOWN_MEASURES, SHOWN_OTHERS = 4, 6
 GROUPINGS = 8
 COMPANY = {"groups": "base.group_multi_company"}
 
@@ -47,11 +47,14 @@ class Architect:
         arch = E.tree(E.field(name="company_id", **COMPANY), **READ_ONLY, **{"import": "0"})
         if self.has_partner:
             arch.append(E.field(name="x_partner_id", optional="show"))
-        for position, column in enumerate(self.shown):
-            attributes = {"optional": "show" if position < LIST_COLUMNS else "hide"}
-            if column._field_name() in self.measures:
-                attributes["sum"] = column.label
-            arch.append(E.field(name=column._field_name(), **attributes))
+        left = {True: SHOWN_MEASURES, False: SHOWN_OTHERS}
+        for column in self.shown:
+            name = column._field_name()
+            measure = name in self.measures
+            attributes = {"sum": column.label} if measure else {}
+            attributes["optional"] = "show" if left[measure] > 0 else "hide"
+            left[measure] -= 1
+            arch.append(E.field(name=name, **attributes))
         if self.has_currency:
             arch.append(E.field(name="x_currency_id", optional="show"))
         arch.append(E.field(name="data_as_of", optional="hide"))

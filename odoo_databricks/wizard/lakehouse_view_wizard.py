@@ -114,7 +114,7 @@ class LakehouseViewWizard(models.TransientModel):
         )
         return {
             "type": "ir.actions.act_window",
-            "name": self._description,
+            "name": _("New View"),
             "res_model": self._name,
             "res_id": self.id,
             "view_mode": "form",
