@@ -42,6 +42,7 @@ class LakehouseViewSource(models.AbstractModel):
         help="Days. Rows that were deleted in the lakehouse only go when the whole table is read.",
     )
     window_column = fields.Char(
+        "Only recent rows by",
         groups=BOTH, help="Date column of the table; empty: rows of all times are copied."
     )
     window_months = fields.Integer(
@@ -51,6 +52,7 @@ class LakehouseViewSource(models.AbstractModel):
         help="The present month and those before it, by business dates (Manila).",
     )
     max_drop_percent = fields.Integer(
+        "Largest drop (%)",
         default=50,
         required=True,
         groups=BOTH,
