@@ -43,7 +43,8 @@ class LakehouseViewSource(models.AbstractModel):
     )
     window_column = fields.Char(
         "Only recent rows by",
-        groups=BOTH, help="Date column of the table; empty: rows of all times are copied."
+        groups=BOTH,
+        help="Date column of the table; empty: rows of all times are copied.",
     )
     window_months = fields.Integer(
         "Months copied",
