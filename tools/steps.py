@@ -137,17 +137,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def together(*tasks: Callable[[], object]) -> None:
     """Run independent steps side by side; the first failure is raised after all have ended."""
-    with ThreadPoolExecutor(max_workers=len(tasks) or 1) as pool:
-        futures = [pool.submit(task) for task in tasks]
-        try:
-            for future in futures:
-                future.exception()
-        except BaseException:
-            # interrupted: the threads only return when their commands are gone and none follows
-            _interrupted.set()
-            for process in list(_running):
-                _end(process)
-            raise
+    try:
+        with ThreadPoolExecutor(max_workers=len(tasks) or 1) as pool:
+            futures = [pool.submit(task) for task in tasks]
+            try:
+                for future in futures:
+                    future.exception()
+            except BaseException:
+                # the threads only return when their commands are gone and none follows
+                _interrupted.set()
+                for process in list(_running):
+                    _end(process)
+                raise
+    finally:
+        # the threads have ended: what is stopped next runs commands too
+        _interrupted.clear()
     for future in futures:
         future.result()
 

@@ -1,7 +1,8 @@
 """`make test`: every suite in the environment it belongs to, one closing line for all.
 
-Two lanes run side by side: the suites that need no Odoo, and the site with its addon and
-browser tests. Each suite's output is printed when it has ended.
+Three lanes run side by side: the workspace's own suite, which waits more than it works; the other
+suites that need no Odoo; and the site with its addon and browser tests. Each suite's output is
+printed when it has ended.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ def run() -> int:
     site = Site(SITE, odoo, durable=False, faults=True)
     try:
         together(
+            lambda: results.append(_workspace_suite().run()),
             lambda: results.extend(suite.run() for suite in _plain_suites(odoo)),
             lambda: results.extend(_site_suites(site)),
         )
@@ -133,6 +135,10 @@ def _wipe(site: Site) -> None:
     shutil.rmtree(site.home)
 
 
+def _workspace_suite() -> Suite:
+    return Suite("workspace", environments.LAKEHOUSE.python, "tests/workspace")
+
+
 def _plain_suites(odoo: Odoo) -> list[Suite]:
     """Suites that start what they need by themselves."""
     lakehouse_python = {"LAKEHOUSE_PYTHON": str(environments.LAKEHOUSE.python)}
@@ -145,7 +151,6 @@ def _plain_suites(odoo: Odoo) -> list[Suite]:
         Suite("tools", environments.LAKEHOUSE.python, "tests/tools", env=tools_env),
         Suite("lib", odoo.python, "tests/lib", env=lakehouse_python),
         Suite("lakehouse", environments.LAKEHOUSE.python, "tests/lakehouse"),
-        Suite("workspace", environments.LAKEHOUSE.python, "tests/workspace"),
         Suite("clients", environments.CLIENTS.python, "tests/clients", env=lakehouse_python),
         Suite("judge", environments.JUDGE.python, "tests/judge", env=lakehouse_python),
     ]

@@ -74,6 +74,7 @@ class Workers:
             self.account.statements.append(body["statement_id"])
             if body["status"]["state"] == "SUCCEEDED":
                 self.account.rows.setdefault(table, set()).add(step)
+        time.sleep(0.2)
 
     def _write(self, client: httpx.Client, number: int, step: int) -> None:
         content = random.Random(step).randbytes(20_000)
@@ -81,7 +82,7 @@ class Workers:
         self._friendly(answer)
         if answer.status_code == 204:
             self.account.files[f"killed_{step}.bin"] = content
-        time.sleep(0.05)
+        time.sleep(0.2)
 
     def _run(self, client: httpx.Client, number: int, step: int) -> None:
         token = f"kill-{step}"
@@ -90,7 +91,7 @@ class Workers:
         self._friendly(answer)
         if answer.status_code == 200:
             self.account.runs[token] = answer.json()["run_id"]
-        time.sleep(0.5)
+        time.sleep(1)
 
     def _score(self, client: httpx.Client, number: int, step: int) -> None:
         body = {"dataframe_records": [{"a": float(step)}]}
@@ -121,8 +122,11 @@ def find_victim(workspace_pid: int, kind: str) -> psutil.Process | None:
     return None
 
 
-def check_kept(client: httpx.Client, account: Account) -> None:
-    """Everything acknowledged is there, and every table can be read."""
+def check_kept(client: httpx.Client, account: Account, newest: int | None = None) -> None:
+    """Everything acknowledged is there, and every table can be read.
+
+    With ``newest`` that many files and runs, the last ones, are asked for instead of all.
+    """
     promised = {table: set(numbers) for table, numbers in account.rows.items()}
     for table, wanted in promised.items():
         rows = query(client, f"SELECT n FROM {table}")
@@ -132,12 +136,17 @@ def check_kept(client: httpx.Client, account: Account) -> None:
     listed = query(client, "SHOW TABLES IN main.gold")
     for row in listed:
         query(client, f"SELECT count(*) FROM main.gold.{row[1]}")
-    for name, content in list(account.files.items()):
+    for name, content in _last(account.files, newest):
         answer = client.get(f"{FOLDER}/{name}")
         assert answer.content == content, f"file {name}"
-    for token, run_id in list(account.runs.items()):
+    for token, run_id in _last(account.runs, newest):
         run = client.get("/api/2.2/jobs/runs/get", params={"run_id": run_id})
         assert run.status_code == 200, f"run {run_id} of {token}: {run.text}"
+
+
+def _last(acknowledged: dict, newest: int | None) -> list[tuple]:
+    items = list(acknowledged.items())
+    return items if newest is None else items[-newest:]
 
 
 def query(client: httpx.Client, sql: str, seconds: float = 60) -> list[list[str]]:

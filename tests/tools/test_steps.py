@@ -47,7 +47,7 @@ def test_the_first_failure_of_side_by_side_steps_is_raised():
 
 
 def test_interrupt_ends_the_running_commands_and_starts_no_other(tmp_path):
-    note, second = tmp_path / "child", tmp_path / "second"
+    note, second, stopped = (tmp_path / name for name in ("child", "second", "stopped"))
     script = (
         "from tools.steps import failures_explained, logged, run, together\n"
         f"command = ['sh', '-c', 'echo $$ > {note}; exec sleep 600']\n"
@@ -55,7 +55,10 @@ def test_interrupt_ends_the_running_commands_and_starts_no_other(tmp_path):
         "    logged(command, log='long')\n"
         f"    run(['touch', '{second}'], log='second')\n"
         "with failures_explained():\n"
-        "    together(lane, lambda: None)\n"
+        "    try:\n"
+        "        together(lane, lambda: None)\n"
+        "    finally:\n"
+        f"        run(['touch', '{stopped}'], log='stop')\n"
     )
     # A run in the background inherits an ignored SIGINT; a person at a terminal has the default.
     process = subprocess.Popen(
@@ -71,3 +74,4 @@ def test_interrupt_ends_the_running_commands_and_starts_no_other(tmp_path):
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
     assert not second.exists()
+    assert stopped.exists(), "what was started before is stopped by a command"

@@ -105,8 +105,9 @@ def listed(first: int, last: int, step: int) -> str:
     return ",".join(map(str, range(first, last + 1, step)))
 
 
-def field(least: int, most: int):
-    """(Quartz, cron) texts of a field that mean the same."""
+def field(least: int, most: int, end: int | None = None):
+    """(Quartz, cron) texts of a field that mean the same; steps go on until ``end``."""
+    end = end or most
     number = st.integers(least, most)
     # croniter takes a range of one number for everything
     ranges = st.tuples(number, number).map(sorted).filter(lambda r: r[0] < r[1])
@@ -119,9 +120,9 @@ def field(least: int, most: int):
         ranges.map(lambda r: (f"{r[0]}-{r[1]}",) * 2),
         # croniter is given what a step means: it misreads one that starts at the last number
         st.tuples(number, st.integers(1, most)).map(
-            lambda pair: (f"{pair[0]}/{pair[1]}", listed(pair[0], most, pair[1]))
+            lambda pair: (f"{pair[0]}/{pair[1]}", listed(pair[0], end, pair[1]))
         ),
-        st.integers(1, most).map(lambda step: (f"*/{step}", listed(least, most, step))),
+        st.integers(1, most).map(lambda step: (f"*/{step}", listed(least, end, step))),
     )
 
 
@@ -131,7 +132,7 @@ def expressions(draw):
     second, minute, hour = draw(field(0, 59)), draw(field(0, 59)), draw(field(0, 23))
     month = draw(field(1, 12))
     if draw(st.booleans()):
-        day, of_week = draw(field(1, 28)), ("?", "*")
+        day, of_week = draw(field(1, 28, end=31)), ("?", "*")
     else:
         day = ("?", "*")
         days = draw(st.lists(st.integers(1, 7), min_size=1, max_size=5, unique=True))

@@ -92,7 +92,7 @@ def test_nothing_acknowledged_is_lost(prepared):
                 running = serve_workspace(running.data, running.credentials, port)
                 restarts.append(time.monotonic() - began)
             with _client(running) as client:
-                check_kept(client, workers.account)
+                check_kept(client, workers.account, newest=25)
         workers.stop()
         account = workers.account
         with _client(running) as client:
