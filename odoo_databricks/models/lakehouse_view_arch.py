@@ -58,6 +58,9 @@ class Architect:
         if self.has_currency:
             arch.append(E.field(name="x_currency_id", optional="show"))
         arch.append(E.field(name="data_as_of", optional="hide"))
+        drill = {"name": "action_drill", "type": "object"}
+        arch.insert(0, E.header(E.button(string=self.texts["source"], **drill)))
+        arch.append(E.button(title=self.texts["source"], icon="fa-search-plus", **drill))
         return arch
 
     def pivot(self):

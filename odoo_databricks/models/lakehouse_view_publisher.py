@@ -187,6 +187,7 @@ class LakehouseViewPublisher(models.AbstractModel):
             "company": _("Company"),
             "partner": _("Contact"),
             "currency": _("Currency"),
+            "source": _("Source rows"),
         }
         self.env["ir.ui.view"].create(
             [

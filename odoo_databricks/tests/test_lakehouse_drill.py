@@ -12,9 +12,9 @@ from odoo.tools import mute_logger
 from ..lib import sql
 from ..models import lakehouse_live
 from ..models.lakehouse_drill import DRILL_ROWS
-from .common import SPEND_COLUMNS, LakehouseCase, needs_workspace, spend_row
+from .common import SPEND_COLUMNS, needs_workspace, spend_row
+from .drill_common import SCHEMA, WarehouseCase
 
-SCHEMA = f"drill_probe_{os.getpid()}"
 # the key, often a long hash, comes last
 SHOWN = [*SPEND_COLUMNS[1:], SPEND_COLUMNS[0]]
 TABLE = f"main.{SCHEMA}.spend"
@@ -33,12 +33,10 @@ STATEMENTS = """SELECT count(*) FROM databricks_call_log
 
 @tagged("post_install", "-at_install")
 @needs_workspace
-class TestDrill(LakehouseCase):
+class TestDrill(WarehouseCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.workspace = cls.make_workspace()
-        cls.addClassCleanup(cls._forget, cls.workspace.id)
         cls.aliw = cls.env["res.partner"].create({"name": "Aliw Trading", "vat": "111-222-333-000"})
         cls.view.write({"workspace_id": cls.workspace.id, "source_table": TABLE})
         rows = [
@@ -57,8 +55,6 @@ class TestDrill(LakehouseCase):
 
     @classmethod
     def _fill_warehouse(cls, rows):
-        cls._run(f"CREATE SCHEMA IF NOT EXISTS main.{SCHEMA}")
-        cls.addClassCleanup(cls._run, f"DROP SCHEMA main.{SCHEMA} CASCADE")
         cls.addClassCleanup(cls._run, f"DROP TABLE IF EXISTS {TABLE}")
         columns = ", ".join(f"{name} {TYPES.get(name, 'STRING')}" for name in SPEND_COLUMNS)
         cls._run(f"CREATE TABLE {TABLE} ({columns})")
@@ -70,16 +66,6 @@ class TestDrill(LakehouseCase):
                 parameters[f"v{len(parameters)}"] = value
             lines.append(", ".join(f":v{n}" for n in range(start, len(parameters))))
         cls._run(f"INSERT INTO {TABLE} VALUES ({'), ('.join(lines)})", parameters)
-
-    @classmethod
-    def _run(cls, text, parameters=None):
-        with cls.workspace.client() as client:
-            return sql.query(client, "local", text, parameters, timeout=60)
-
-    @classmethod
-    def _forget(cls, workspace_id):
-        with cls.registry.cursor() as cr:
-            cr.execute("DELETE FROM databricks_call_log WHERE workspace_ref = %s", (workspace_id,))
 
     def opened(self, action, user=None):
         self.assertEqual(action["res_model"], "lakehouse.drill.wizard")
