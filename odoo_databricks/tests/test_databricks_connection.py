@@ -5,6 +5,7 @@ import threading
 from odoo.exceptions import AccessError
 from odoo.tests import tagged
 
+from ..lib import sql
 from .common import LakehouseCase, needs_workspace
 
 SECRET = "dapi0123456789abcdef"
@@ -77,7 +78,12 @@ class TestConnection(LakehouseCase):
     def test_everything_that_is_used_is_named(self):
         helper = self.make_workspace(name="Helper", company_id=self.mayon.id)
         self.forget_calls(helper)
-        self.view.workspace_id = helper
+        with helper.client() as client:
+            sql.execute(
+                client, "local", "CREATE OR REPLACE TABLE main.gold.odoo_there AS SELECT 1 AS x"
+            )
+            self.addCleanup(sql.execute, client, "local", "DROP TABLE main.gold.odoo_there")
+        self.view.write({"workspace_id": helper.id, "source_table": "main.gold.odoo_there"})
         self.mayon.bir_endpoint = "no-such-endpoint"
         Pipeline = self.env["databricks.pipeline"]
         base = {"workspace_id": helper.id}
@@ -91,7 +97,7 @@ class TestConnection(LakehouseCase):
         self.view.source_table = "main.gold.no_such_table"
         helper.action_test_connection()
         result += helper.check_result
-        good = ("Statement", "Schema main.gold", "Table main.gold.vendor_spend_monthly", "Jobs")
+        good = ("Statement", "Schema main.gold", "Table main.gold.odoo_there", "Jobs")
         for check in good:
             self.assertIn(f"✓ {check}:", result)
         for bad in (
