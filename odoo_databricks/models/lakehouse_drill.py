@@ -41,9 +41,9 @@ class LakehouseSnapshotMixin(models.AbstractModel):
             view._live_record_field(role): role for role in RECORDS if view._live_by_role(role)
         }
         result = []
-        for item in domain:
+        for item in domain if is_list(domain) else [domain]:
             role = None
-            if isinstance(item, (list, tuple)) and len(item) == 3 and isinstance(item[0], str):
+            if is_list(item) and len(item) == 3 and isinstance(item[0], str):
                 role = roles.get(item[0])
             result += self._codes_of(view, role, tuple(item)) if role else [item]
         return result
@@ -52,8 +52,8 @@ class LakehouseSnapshotMixin(models.AbstractModel):
     def _codes_of(self, view, role, leaf):
         """One expression over code columns for a condition on a company, currency or partner.
 
-        Odoo itself says for which records of the rows here the condition holds. So names are
-        searched as everywhere, and the records are those that the refresh found for the codes.
+        Odoo itself says for which records the condition holds. So names are searched as
+        everywhere, and partners are those that the refresh found for the TINs.
         """
         name, operator, value = leaf
         if operator in ("child_of", "parent_of", "any", "not any"):
@@ -69,7 +69,12 @@ class LakehouseSnapshotMixin(models.AbstractModel):
         if role == "partner_tin":
             return self._tins_of(view, column, leaf)
         code = {"company": "lakehouse_company_code", "currency": "name"}[role]
-        found = [record for (record,) in self._read_group([leaf], [name])]
+        if any(isinstance(item, str) for item in (value if is_list(value) else [value])):
+            found = [record for (record,) in self._read_group([leaf], [name])]
+        else:
+            # no need to look at rows: each has a company and, where there are any, a currency
+            records = self.env[self._fields[name].comodel_name].with_context(active_test=False)
+            found = records.search([("id", operator, value)])
         return any_code(column, [text for r in found if (text := r.sudo()[code])])
 
     @api.model
@@ -93,3 +98,7 @@ class LakehouseSnapshotMixin(models.AbstractModel):
             if (code := company.sudo().lakehouse_company_code)
         ]
         return ["|"] * (len(parts) - 1) + sum(parts, []) if parts else [(0, "=", 1)]
+
+
+def is_list(value):
+    return isinstance(value, (list, tuple))

@@ -157,6 +157,9 @@ class TestDrill(WarehouseCase):
         self.assertEqual(self.drilled(("amount_gross", "<", 1)), ["s3"])
         with self.assertRaisesRegex(UserError, "Choose the rows"):
             self.mine.action_drill()
+        for nonsense in ("vendor_name", 5, ["|"], [5], {"vendor_name": "x"}):
+            with self.assertRaisesRegex(UserError, "This selection cannot be asked"):
+                self.mine.action_drill(nonsense)
 
     def test_conditions_on_records_become_conditions_on_codes(self):
         usd = self.env.ref("base.USD")
@@ -171,7 +174,10 @@ class TestDrill(WarehouseCase):
             (("currency_id", "=", usd.id), ["s3"]),
             (("currency_id", "not in", usd.ids), ["s1", "s2", "s4"]),
             (("currency_id.name", "=", "USD"), None),
+            (("currency_id", "=", "USD"), ["s3"]),
+            (("currency_id", "=", False), []),
             (("company_id", "ilike", "sampaguita"), ["s1", "s2", "s3", "s4"]),
+            (("company_id", "!=", False), ["s1", "s2", "s3", "s4"]),
             (("company_id", "child_of", self.sampaguita.id), None),
             (("create_uid", "=", 1), None),
             (("vendor_name", "any", []), None),
