@@ -112,6 +112,15 @@ class LakehouseViewLive(models.AbstractModel):
         column = self._live_by_role("company")
         return any_code(column.name, [code for code in codes if code])
 
+    def _live_window(self, known):
+        """The months that the report holds, where it does not hold all; extends `known`."""
+        window = self._window()
+        if not window:
+            return []
+        column, start = window
+        known.setdefault(column, Field(column, "date"))
+        return [(column, ">=", start)]
+
     # -- asking ---------------------------------------------------------------------------------
     def preview(self, rows=PREVIEW_ROWS):
         """The first rows of the mapped columns: {columns, rows, truncated}, ready for JSON."""
@@ -159,7 +168,8 @@ class LakehouseViewLive(models.AbstractModel):
         try:
             # one row more than is shown tells whether there are more
             bounded = limit(rows + 1)
-            condition = where(conjunction(*domains), known)
+            wanted = conjunction(*domains, self._live_window(known))
+            condition = where(wanted, known)
             ordered = "" if order is None else f"ORDER BY {order_by(order, known, key)}"
         except DomainError as error:
             raise UserError(

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from unittest.mock import patch
 
+from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
@@ -160,6 +161,14 @@ class TestDrill(WarehouseCase):
         for nonsense in ("vendor_name", 5, ["|"], [5], {"vendor_name": "x"}):
             with self.assertRaisesRegex(UserError, "This selection cannot be asked"):
                 self.mine.action_drill(nonsense)
+
+    def test_only_the_months_that_the_report_holds(self):
+        today = fields.Date.context_today(self.view.with_context(tz="Asia/Manila"))
+        age = (today.year - 2025) * 12 + today.month - 10
+        self.view.write({"window_column": "month", "window_months": age + 1})
+        self.assertEqual(self.drilled(), ["s2", "s4"])
+        self.view.window_months = age + 2
+        self.assertEqual(self.drilled(), ["s1", "s2", "s3", "s4"])
 
     def test_conditions_on_records_become_conditions_on_codes(self):
         usd = self.env.ref("base.USD")
