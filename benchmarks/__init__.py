@@ -4,4 +4,11 @@ A benchmark is a module with `run() -> dict`; name it in BENCHMARKS and it has i
 `python -m benchmarks` and `make bench`. A ratio is our cost divided by the reference's.
 """
 
-BENCHMARKS = ("etl_1m", "arrow_fetch_1m", "statement_overhead", "workspace_memory", "serving")
+BENCHMARKS = (
+    "etl_1m",
+    "arrow_fetch_1m",
+    "statement_overhead",
+    "workspace_memory",
+    "view_refresh_1m",
+    "serving",
+)

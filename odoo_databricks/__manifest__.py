@@ -16,8 +16,12 @@
         "security/lakehouse_security.xml",
         "views/lakehouse_vendor_spend_monthly_views.xml",
         "views/lakehouse_view_views.xml",
+        "wizard/lakehouse_view_wizard_views.xml",
+        "views/lakehouse_view_designer_views.xml",
+        "wizard/databricks_discover_wizard_views.xml",
         "views/databricks_workspace_views.xml",
         "views/databricks_pipeline_views.xml",
+        "views/databricks_pipeline_run_views.xml",
         "views/res_config_settings_views.xml",
         "data/databricks_ir_cron_data.xml",
         "data/lakehouse_view_data.xml",
@@ -28,6 +32,7 @@
         "views/bir_menus.xml",
         "wizard/bir_autofill_wizard_views.xml",
         "wizard/bir_reopen_wizard_views.xml",
+        "wizard/lakehouse_drill_wizard_views.xml",
     ],
     "assets": {
         "web.assets_backend": [

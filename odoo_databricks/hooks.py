@@ -2,7 +2,10 @@ from odoo.tools import SQL
 
 
 def uninstall_hook(env):
-    """Drop the copied rows: Odoo knows the SQL views, the tables under them are ours."""
+    """Take back what views made that Odoo does not know: models people published, copied rows."""
+    views = env["lakehouse.view"].with_context(active_test=False)
+    for view in views.search([("publication", "=", "published")]):
+        view._unpublish()
     for model in env.registry.values():
         if getattr(model, "_snapshot_columns", None) and not model._abstract:
             table = env[model._name]._snapshot_table

@@ -4,12 +4,20 @@ UPDATE databricks_workspace
        token_cipher = NULL,
        client_secret_cipher = NULL,
        token_set_on = NULL,
-       client_secret_set_on = NULL;
+       client_secret_set_on = NULL,
+       proxy_url = NULL,
+       ca_file = NULL;
+DELETE FROM databricks_circuit;
 UPDATE lakehouse_view SET scheduled = false;
 UPDATE databricks_pipeline SET scheduled = false;
 UPDATE databricks_pipeline_run
-   SET state = 'canceled', error = 'Neutralized copy of the database'
+   SET state = 'canceled', next_poll_at = NULL, repair_wanted = false,
+       error = 'Neutralized copy of the database'
  WHERE state IN ('queued', 'submitted', 'running');
+UPDATE databricks_pipeline_run_task SET state = 'canceled' WHERE state IN ('waiting', 'running');
+-- links into the workspace
+UPDATE databricks_pipeline_run SET run_page_url = NULL;
+UPDATE databricks_pipeline_run_task SET page_url = NULL;
 UPDATE ir_cron
    SET active = false
  WHERE id IN (

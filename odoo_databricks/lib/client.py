@@ -56,6 +56,22 @@ def _is_near(name: str) -> bool:
         return "." not in name
 
 
+def check_proxy(text: str) -> None:
+    """Raises WrongHost unless the text is the URL of a proxy, without a password in it."""
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:
+        known = False
+    if not known:
+        raise WrongHost("the proxy must begin with http:// or https:// and name a host")
+    if parts.username or parts.password:
+        raise WrongHost(
+            "the proxy must not hold a user name or password",
+            hint="Give it in the environment of Odoo, where nobody reads it back.",
+        )
+
+
 def connect(
     host: str,
     auth_type: str,

@@ -7,6 +7,7 @@ Texts are redacted; no token, Authorization header or client secret is ever in t
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,6 +162,21 @@ class StatementFailed(WorkspaceError):
 class StatementCanceled(WorkspaceError):
     kind = "statement_canceled"
     hint = "The statement was canceled, by a person or because it ran over its time."
+
+
+class WorkspacePaused(WorkspaceError):
+    """Nothing was sent: the workspace did not answer lately, or refused who we are.
+
+    `until`: naive UTC of the next try, None if only a person can end the pause.
+    """
+
+    kind = "workspace_paused"
+    hint = "Try Now on the workspace asks it at once."
+    retryable = True
+
+    def __init__(self, message: str, *, until: datetime.datetime | None = None, **kwargs: Any):
+        super().__init__(message, **kwargs)
+        self.until = until
 
 
 class SecretError(WorkspaceError):

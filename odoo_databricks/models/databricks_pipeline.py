@@ -1,21 +1,18 @@
 import json
-import logging
+import re
 from datetime import timedelta
-
-from dateutil.relativedelta import relativedelta
 
 from odoo import _, api, fields, models
 from odoo.exceptions import UserError, ValidationError
-from odoo.tools import SQL
 
 from .databricks_pipeline_run import ACTIVE_STATES, RUN_STATES
-from .databricks_tools import MANAGER, checkpoint, claim_one, require_group
+from .databricks_tools import MANAGER, checkpoint, require_group
 
-_logger = logging.getLogger(__name__)
+KINDS = [("job", "Job"), ("pipeline", "Pipeline")]
 
 
 class DatabricksPipeline(models.Model):
-    """A job of the workspace that Odoo may run, now or by schedule."""
+    """A job or a pipeline of the workspace that Odoo may run, now or by schedule."""
 
     _name = "databricks.pipeline"
     _description = "Databricks pipeline"
@@ -30,31 +27,28 @@ class DatabricksPipeline(models.Model):
     company_id = fields.Many2one(
         related="workspace_id.company_id", store=True, index=True, related_sudo=True
     )
+    kind = fields.Selection(
+        KINDS,
+        default="job",
+        required=True,
+        tracking=True,
+        help="Job: a workflow of tasks. Pipeline: declared tables, which an update renews.",
+    )
     job_name = fields.Char(
         tracking=True, help="Name of the job on the workspace; must be unique there."
     )
     job_id = fields.Char(
         "Job id", tracking=True, help="Wins over the name. A 64-bit number, hence kept as text."
     )
+    remote_pipeline_id = fields.Char("Pipeline id", tracking=True)
+    full_refresh = fields.Boolean(
+        tracking=True, help="Each run computes the tables anew instead of what has changed."
+    )
     parameters = fields.Text(
         default="{}",
         tracking=True,
         help='Job parameters as a JSON object of texts, e.g. {"month": "2025-09"}.',
     )
-    scheduled = fields.Boolean("Run by schedule", tracking=True)
-    interval_number = fields.Integer("Every", default=1, required=True)
-    interval_type = fields.Selection(
-        [
-            ("minutes", "Minutes"),
-            ("hours", "Hours"),
-            ("days", "Days"),
-            ("weeks", "Weeks"),
-            ("months", "Months"),
-        ],
-        default="days",
-        required=True,
-    )
-    next_run = fields.Datetime("Next run", default=fields.Datetime.now, copy=False)
     max_minutes = fields.Integer(
         "Longest run",
         default=120,
@@ -80,12 +74,17 @@ class DatabricksPipeline(models.Model):
             pipeline.last_run_id = newest.get(pipeline.id)
             pipeline.last_state = pipeline.last_run_id.state
 
-    @api.constrains("job_id", "job_name")
-    def _check_job(self):
+    @api.constrains("kind", "job_id", "job_name", "remote_pipeline_id")
+    def _check_remote(self):
         for pipeline in self:
-            if not pipeline.job_id and not pipeline.job_name:
+            if pipeline.kind == "pipeline":
+                if not re.fullmatch(r"[0-9A-Za-z-]{1,64}", pipeline.remote_pipeline_id or ""):
+                    raise ValidationError(
+                        _("A pipeline needs its id, as the last part of its address shows it.")
+                    )
+            elif not pipeline.job_id and not pipeline.job_name:
                 raise ValidationError(_("A pipeline needs the name or the id of its job."))
-            if pipeline.job_id and not pipeline.job_id.isdecimal():
+            elif pipeline.job_id and not pipeline.job_id.isdecimal():
                 raise ValidationError(_("A job id is a whole number."))
 
     @api.constrains("parameters")
@@ -93,10 +92,10 @@ class DatabricksPipeline(models.Model):
         for pipeline in self:
             pipeline._job_parameters()
 
-    @api.constrains("interval_number", "max_minutes")
-    def _check_durations(self):
-        if any(pipeline.interval_number < 1 or pipeline.max_minutes < 1 for pipeline in self):
-            raise ValidationError(_("The interval and the longest run must be at least 1."))
+    @api.constrains("max_minutes")
+    def _check_max_minutes(self):
+        if any(pipeline.max_minutes < 1 for pipeline in self):
+            raise ValidationError(_("The longest run must be at least 1 minute."))
 
     def _job_parameters(self):
         """The parameters as dict of str to str. Raises ValidationError."""
@@ -119,14 +118,12 @@ class DatabricksPipeline(models.Model):
         """Submit a run and open it; what becomes of it is looked at by the scheduled action."""
         self.ensure_one()
         require_group(self.env, MANAGER, _("Only a lakehouse manager runs pipelines."))
-        if self.sudo()._has_active_run():
-            raise UserError(
-                _(
-                    "'%(pipeline)s' is running already. Wait for it to end, or cancel it.",
-                    pipeline=self.name,
-                )
-            )
-        run = self.sudo()._queue_run("manual")
+        return self._run("manual")
+
+    def _run(self, reason, **values):
+        """Queue a run, send it at once, and open it. Refused while another one is under way."""
+        self._check_idle()
+        run = self.sudo()._queue_run(reason, **values)
         checkpoint(self.env)
         run._advance()
         return {
@@ -135,6 +132,15 @@ class DatabricksPipeline(models.Model):
             "res_id": run.id,
             "view_mode": "form",
         }
+
+    def _check_idle(self):
+        if self.sudo()._has_active_run():
+            raise UserError(
+                _(
+                    "'%(pipeline)s' is running already. Wait for it to end, or cancel it.",
+                    pipeline=self.name,
+                )
+            )
 
     def action_view_runs(self):
         self.ensure_one()
@@ -145,53 +151,21 @@ class DatabricksPipeline(models.Model):
         action["context"] = {}
         return action
 
-    # -- schedule -------------------------------------------------------------------------------
-    @api.model
-    def _cron_run_and_poll(self):
-        """Queue a run for each pipeline that is due, then take each active run one step further."""
-        while self._queue_due():
-            checkpoint(self.env)
-        self.env["databricks.pipeline.run"]._cron_advance()
-
-    def _queue_due(self):
-        now = fields.Datetime.now()
-        pipeline = claim_one(
-            self.browse(), SQL("active AND scheduled AND next_run <= %s", now), SQL("next_run, id")
-        )
-        if not pipeline:
-            return False
-        scheduled_for = pipeline.next_run
-        pipeline.next_run = pipeline._next_after(now)
-        if pipeline._has_active_run():
-            _logger.info("%s is still running; this time is left out", pipeline.name)
-        else:
-            pipeline._queue_run("schedule", scheduled_for)
-        return True
-
-    def _next_after(self, now):
-        """The next time of the schedule's own rhythm that lies ahead: missed times run once."""
-        step = relativedelta(**{self.interval_type: self.interval_number})
-        if self.interval_type in ("minutes", "hours", "days", "weeks"):
-            length = timedelta(**{self.interval_type: self.interval_number})
-            return self.next_run + length * ((now - self.next_run) // length + 1)
-        moment, steps = self.next_run, 1
-        while moment <= now:
-            # counted from the start: the 31st stays the last day, it does not slip to the 28th
-            moment = self.next_run + step * steps
-            steps += 1
-        return moment
-
+    # -- runs ---------------------------------------------------------------------------------
     def _has_active_run(self):
         domain = [("pipeline_id", "=", self.id), ("state", "in", ACTIVE_STATES)]
         return bool(self.env["databricks.pipeline.run"].search_count(domain, limit=1))
 
-    def _queue_run(self, reason, scheduled_for=None):
+    def _queue_run(self, reason, **values):
         return self.env["databricks.pipeline.run"].create(
             {
                 "pipeline_id": self.id,
                 "reason": reason,
-                "scheduled_for": scheduled_for,
                 "parameters": json.dumps(self._job_parameters()),
-                "deadline_at": fields.Datetime.now() + timedelta(minutes=self.max_minutes),
+                "deadline_at": self._deadline(),
+                **values,
             }
         )
+
+    def _deadline(self):
+        return fields.Datetime.now() + timedelta(minutes=self.max_minutes)

@@ -1,6 +1,3 @@
-import json
-import logging
-import random
 import uuid
 from datetime import timedelta
 
@@ -8,11 +5,7 @@ from odoo import _, api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
-from ..lib import jobs
-from ..lib.errors import NotFound, WorkspaceError, WrongToken
-from .databricks_tools import MANAGER, checkpoint, claim_one, explain, require_group
-
-_logger = logging.getLogger(__name__)
+from .databricks_tools import MANAGER, require_group
 
 RUN_STATES = [
     ("queued", "Queued"),
@@ -23,22 +16,18 @@ RUN_STATES = [
     ("canceled", "Canceled"),
 ]
 ACTIVE_STATES = ("queued", "submitted", "running")
-WAITING = ("QUEUED", "PENDING", "BLOCKED")
-# seconds between two looks at a run: 5, 10, 20, 40, then 60, each less a random part
-FIRST_DELAY, LONGEST_DELAY = 5, 60
-# the same after faults of the workspace, so that an outage is not met by a call each minute
-LONGEST_FAULT_DELAY = 600
-# while a worker handles a run nobody else takes it up; longer than the calls of one step may last
-LEASE = timedelta(minutes=5)
+ENDED_BADLY = ("failed", "canceled")
+# what a run that goes on once more forgets of its end
+NOT_ENDED = {"finished_at": False, "error": False, "cancel_reason": False, "fault_count": 0}
 KEPT_DAYS = 180
 
 
 class DatabricksPipelineRun(models.Model):
-    """One run of a job, from before it is sent until it has ended.
+    """One run of a job, or update of a pipeline, from before it is sent until it has ended.
 
     The record and its idempotency token are committed before the workspace is called. If the
     answer is lost, the same token is sent again, and the workspace answers with the run that it had
-    started.
+    started. What a task or the workspace wrote may hold anything, so only managers read it.
     """
 
     _name = "databricks.pipeline.run"
@@ -54,6 +43,7 @@ class DatabricksPipelineRun(models.Model):
     )
     workspace_id = fields.Many2one(related="pipeline_id.workspace_id", store=True)
     company_id = fields.Many2one(related="pipeline_id.company_id", store=True, index=True)
+    kind = fields.Selection(related="pipeline_id.kind")
     state = fields.Selection(
         RUN_STATES,
         default="queued",
@@ -63,19 +53,20 @@ class DatabricksPipelineRun(models.Model):
         help="Queued: not confirmed by the workspace yet. Submitted: the workspace has it.",
     )
     reason = fields.Selection(
-        [("manual", "Asked by a person"), ("schedule", "Scheduled")],
+        [("manual", "Asked by a person"), ("schedule", "Scheduled"), ("retry", "Retry")],
         string="Started",
         default="manual",
         required=True,
         readonly=True,
     )
     scheduled_for = fields.Datetime(readonly=True)
+    retry_of_id = fields.Many2one("databricks.pipeline.run", "Retry of", readonly=True)
     parameters = fields.Text(readonly=True, default="{}")
     idempotency_token = fields.Char(
         required=True, readonly=True, copy=False, default=lambda self: uuid.uuid4().hex
     )
     remote_run_id = fields.Char("Run id", readonly=True, copy=False, index=True)
-    run_page_url = fields.Char(readonly=True, copy=False)
+    run_page_url = fields.Char(readonly=True, copy=False, groups=MANAGER)
     submit_attempts = fields.Integer(readonly=True, copy=False)
     submitted_at = fields.Datetime(readonly=True, copy=False)
     finished_at = fields.Datetime(readonly=True, copy=False)
@@ -88,10 +79,11 @@ class DatabricksPipelineRun(models.Model):
     poll_count = fields.Integer(readonly=True, copy=False)
     fault_count = fields.Integer("Faults in a row", readonly=True, copy=False)
     cancel_reason = fields.Char(readonly=True, copy=False)
-    task_status = fields.Text("Tasks", readonly=True, copy=False)
-    state_message = fields.Char(readonly=True, copy=False)
-    error = fields.Text(readonly=True, copy=False)
-    error_trace = fields.Text(readonly=True, copy=False)
+    repair_wanted = fields.Boolean(readonly=True, copy=False)
+    repair_count = fields.Integer("Repairs", readonly=True, copy=False)
+    task_ids = fields.One2many("databricks.pipeline.run.task", "run_id", "Tasks", readonly=True)
+    state_message = fields.Char(readonly=True, copy=False, groups=MANAGER)
+    error = fields.Text(readonly=True, copy=False, groups=MANAGER)
 
     @api.depends("submitted_at", "finished_at")
     def _compute_duration(self):
@@ -129,131 +121,43 @@ class DatabricksPipelineRun(models.Model):
         run._claim_and_advance(SQL("true"))
         return True
 
+    def action_repair(self):
+        """Run the failed tasks of this run again, in the same run of the workspace."""
+        self.ensure_one()
+        self._check_manager()
+        run = self.sudo()
+        if run.kind != "job" or not run.remote_run_id or run.state not in ENDED_BADLY:
+            raise UserError(_("Only the run of a job that failed or was canceled is repaired."))
+        run.pipeline_id._check_idle()
+        run.write({"repair_wanted": True, "deadline_at": run.pipeline_id._deadline()})
+        run._transition("submitted", **NOT_ENDED)
+        run._claim_and_advance(SQL("true"))
+        return True
+
+    def action_retry(self):
+        """A new run with the parameters of this one."""
+        self.ensure_one()
+        self._check_manager()
+        if self.state in ACTIVE_STATES:
+            raise UserError(_("This run has not ended yet."))
+        return self.pipeline_id._run(
+            "retry", parameters=self.sudo().parameters, retry_of_id=self.id
+        )
+
     def action_open_run_page(self):
         self.ensure_one()
         if not self.run_page_url:
             raise UserError(_("The workspace has not given this run a page yet."))
         return {"type": "ir.actions.act_url", "url": self.run_page_url, "target": "new"}
 
-    # -- state machine --------------------------------------------------------------------------
-    @api.model
-    def _cron_advance(self, limit=200):
-        """Take each active run that is due one step further; locked ones are left to others."""
-        due = SQL("next_poll_at <= %s", fields.Datetime.now())
-        for __ in range(limit):
-            if not self.browse()._claim_and_advance(due):
-                break
-
-    def _claim_and_advance(self, condition):
-        """Claim one active run of self (all, if empty) that meets the condition, and advance it."""
-        run = claim_one(
-            self,
-            SQL(
-                "state IN %s AND (lease_until IS NULL OR lease_until < %s) AND %s",
-                ACTIVE_STATES,
-                fields.Datetime.now(),
-                condition,
-            ),
-            SQL("next_poll_at, id"),
-        )
-        if run:
-            run._advance()
-        return run
-
-    def _advance(self):
-        """Send the run, look at it, or cancel it. No row is locked while the workspace is asked."""
-        self.ensure_one()
-        now = fields.Datetime.now()
-        values = {"lease_until": now + LEASE}
-        if not self.remote_run_id:
-            values["submit_attempts"] = self.submit_attempts + 1
-        if now > self.deadline_at and not self.cancel_reason:
-            values["cancel_reason"] = _("Took longer than the longest run allowed.")
-        self.write(values)
-        checkpoint(self.env)
-        try:
-            with self.workspace_id.client(self) as client:
-                answer = self._ask(client)
-        except WorkspaceError as error:
-            self._record_fault(error)
-        else:
-            self._record_answer(answer)
-        self.lease_until = False
-        checkpoint(self.env)
-
-    def _ask(self, client):
-        """The calls of one step; writes nothing. Returns (jobs.Run, its task failures)."""
-        if self.remote_run_id:
-            run_id = int(self.remote_run_id)
-        else:
-            job_id = self.pipeline_id.job_id or jobs.find_job(client, self.pipeline_id.job_name)
-            parameters = json.loads(self.parameters or "{}")
-            run_id = jobs.run_now(client, int(job_id), self.idempotency_token, parameters)
-        run = jobs.get_run(client, run_id)
-        if self.cancel_reason and not run.is_terminal:
-            jobs.cancel(client, run_id)
-            run = jobs.get_run(client, run_id)
-        failed = run.is_terminal and not run.is_success
-        return run, jobs.failures(client, run) if failed else []
-
-    def _record_answer(self, answer):
-        remote, failures = answer
-        values = {
-            "remote_run_id": str(remote.run_id),
-            "run_page_url": remote.page_url,
-            "task_status": self._task_text(remote.tasks),
-            "state_message": remote.message or False,
-            "error": False,
-            "fault_count": 0,
-            "poll_count": self.poll_count + 1,
-        }
-        if not self.remote_run_id:
-            values["submitted_at"] = fields.Datetime.now()
-        state = self._state_of(remote)
-        if state == "failed":
-            errors = [f"{failure.task_key}: {failure.error}" for failure in failures]
-            values["error"] = "\n".join(errors) or remote.message or remote.result
-            values["error_trace"] = "\n\n".join(f.trace for f in failures if f.trace) or False
-        self._transition(state, **values)
-
-    @api.model
-    def _state_of(self, remote):
-        if remote.is_terminal:
-            if remote.is_success:
-                return "succeeded"
-            return "canceled" if remote.result in ("CANCELED", "UPSTREAM_CANCELED") else "failed"
-        return "submitted" if remote.life_cycle in WAITING else "running"
-
-    def _record_fault(self, error):
-        """The workspace could not be asked, or refused; only a refusal ends the run."""
-        message = explain(error)
-        values = {"fault_count": self.fault_count + 1, "error": message}
-        unsure = self.submit_attempts > 1 and isinstance(error, WrongToken)
-        if self.remote_run_id:
-            # a token may be renewed; a run that is gone does not come back
-            ended = isinstance(error, NotFound)
-        else:
-            ended = not (error.retryable or unsure)
-            if self.cancel_reason and not ended:
-                ended = fields.Datetime.now() > self.deadline_at
-                message = _(
-                    "The workspace never confirmed the run. If it started, it carries the "
-                    "idempotency token %(token)s. Last fault: %(fault)s",
-                    token=self.idempotency_token,
-                    fault=message,
-                )
-        if ended:
-            self._transition("failed", **{**values, "error": message})
-        else:
-            self._transition(self.state, **values)
-
+    # -- transitions ----------------------------------------------------------------------------
     def _transition(self, state, **values):
         """Write the state; the chatter hears of changes only, a person of failures."""
         self.ensure_one()
         changed = state != self.state
         values["state"] = state
         if state in ACTIVE_STATES:
-            values["next_poll_at"] = fields.Datetime.now() + self._delay(values)
+            values.setdefault("next_poll_at", fields.Datetime.now() + self._delay(values))
         else:
             values.update(finished_at=fields.Datetime.now(), next_poll_at=False)
         if state == "canceled" and not values.get("error"):
@@ -261,20 +165,22 @@ class DatabricksPipelineRun(models.Model):
         self.write(values)
         if not changed:
             return
-        label = dict(self._fields["state"]._description_selection(self.env))[state]
-        self.message_post(body=f"{label}. {self.error}" if self.error else f"{label}.")
+        self.message_post(body=self._transition_text())
         overdue = state == "canceled" and self.finished_at > self.deadline_at
         if state == "failed" or overdue:
             self._schedule_failure_activity()
+        elif state == "succeeded":
+            (self | self.retry_of_id)._close_failure_activities()
 
-    def _delay(self, values):
-        """Exponential backoff with jitter, longer while the workspace does not answer."""
-        faults = values.get("fault_count", self.fault_count)
-        count, longest = self.poll_count, LONGEST_DELAY
-        if faults:
-            count, longest = faults, LONGEST_FAULT_DELAY
-        delay = min(longest, FIRST_DELAY * 2 ** min(count, 10))
-        return timedelta(seconds=delay * random.uniform(0.5, 1))
+    def _transition_text(self):
+        """For everybody who follows the run: no text of the workspace, which may hold anything."""
+        text = dict(self._fields["state"]._description_selection(self.env))[self.state] + "."
+        if self.state == "canceled" and self.cancel_reason:
+            return f"{text} {self.cancel_reason}"
+        failed = self.task_ids.filtered(lambda task: task.state == "failed")
+        if self.state == "failed" and failed:
+            return f"{text} " + _("Tasks: %(tasks)s.", tasks=", ".join(failed.mapped("key")))
+        return text
 
     def _schedule_failure_activity(self):
         """One open activity a pipeline, however often it fails."""
@@ -295,17 +201,9 @@ class DatabricksPipelineRun(models.Model):
                 note=self.error or "",
             )
 
-    @api.model
-    def _task_text(self, tasks):
-        """One line a task: key, state, and its message if it has one."""
-        return (
-            "\n".join(
-                f"{task.key}: {task.result or task.life_cycle}"
-                + (f" ({task.message})" if task.message else "")
-                for task in tasks
-            )
-            or False
-        )
+    def _close_failure_activities(self):
+        warning = "mail.mail_activity_data_warning"
+        self.activity_feedback([warning], feedback=_("Succeeded after all."))
 
     @api.autovacuum
     def _gc_pipeline_runs(self):

@@ -12,26 +12,26 @@ from typing import NamedTuple
 
 from odoo.tools import SQL
 
+from .lakehouse_snapshot_table import Column, SnapshotTable, comma, ident
+
+__all__ = ["BigDrop", "Column", "Counts", "SnapshotLoader"]
+
 STAGE = "lakehouse_stage"
 RESOLVED = "lakehouse_stage_resolved"
 TINS = "lakehouse_stage_tins"
 PARTNERS = "lakehouse_stage_partners"
 TWICE = "lakehouse_stage_twice"
 KEYS_LISTED = 20
+# in a table with fewer rows any share may go
+GUARDED_ROWS = 20
 
 
-class Column(NamedTuple):
-    """One column of the remote table.
+class BigDrop(Exception):
+    """So many rows would go that the source is more likely to be broken than to have shrunk."""
 
-    role: ``key`` (grain, unique), ``company`` (res.company code), ``currency`` (ISO code),
-    ``partner_tin`` (Philippine TIN; kept as text too), ``updated`` (when the source wrote the row;
-    only its maximum is kept) or ``value``.
-    """
-
-    name: str
-    sql_type: str
-    role: str = "value"
-    index: bool = False
+    def __init__(self, before, after):
+        super().__init__(f"{after} rows instead of {before}")
+        self.before, self.after = before, after
 
 
 class Counts(NamedTuple):
@@ -42,145 +42,63 @@ class Counts(NamedTuple):
     rejected: int
     rejects: list  # (reason code, company code, rows, first keys)
     source_updated_at: object  # naive UTC datetime or None
+    total: int  # rows that are shown now
 
 
-_ident = SQL.identifier
-
-
-def _comma(parts):
-    return SQL(", ").join(parts)
-
-
-class SnapshotLoader:
+class SnapshotLoader(SnapshotTable):
     """Loads one snapshot table. `cr` must be inside the transaction that also records the run."""
 
-    def __init__(self, cr, table, columns):
-        self.cr = cr
-        self.table = table
-        self.columns = tuple(columns)
-        roles = [column.role for column in self.columns]
-        if roles.count("key") != 1 or roles.count("company") != 1:
-            raise ValueError("A snapshot needs exactly one key column and one company column")
-        self.key = self._by_role("key").name
-        self.company = self._by_role("company").name
-        self.currency = self._by_role("currency")
-        self.tin = self._by_role("partner_tin")
-        self.updated = self._by_role("updated")
-        self.values = [c for c in self.columns if c.role in ("value", "partner_tin")]
-
-    def _by_role(self, role):
-        return next((column for column in self.columns if column.role == role), None)
-
-    @property
-    def local_columns(self):
-        """Columns of the snapshot table beside id and row_hash, in the order of the SQL view."""
-        names = ["remote_key", "company_id"]
-        names += ["currency_id"] if self.currency else []
-        names += ["partner_id"] if self.tin else []
-        return names + [column.name for column in self.values]
-
-    # -- schema ---------------------------------------------------------------------------------
-    def create_table(self):
-        """Create the table, or add the columns that a newer version of the addon declares."""
-        table = _ident(self.table)
-        self.cr.execute(
-            SQL(
-                """CREATE TABLE IF NOT EXISTS %s (
-                    id serial PRIMARY KEY,
-                    remote_key varchar NOT NULL UNIQUE,
-                    row_hash varchar NOT NULL,
-                    company_id integer NOT NULL REFERENCES res_company ON DELETE CASCADE
-                )""",
-                table,
-            )
-        )
-        added = []
-        if self.currency:
-            added.append(("currency_id", "integer REFERENCES res_currency ON DELETE SET NULL"))
-        if self.tin:
-            # a partner may be deleted: the row stays, with the vendor's name as text
-            added.append(("partner_id", "integer REFERENCES res_partner ON DELETE SET NULL"))
-        added += [(column.name, column.sql_type) for column in self.values]
-        for name, sql_type in added:
-            self.cr.execute(
-                SQL(
-                    "ALTER TABLE %s ADD COLUMN IF NOT EXISTS %s %s",
-                    table,
-                    _ident(name),
-                    SQL(sql_type),
-                )
-            )
-        indexed = ["company_id", *(["partner_id"] if self.tin else [])]
-        for name in indexed + [column.name for column in self.values if column.index]:
-            index = _ident(f"{self.table}_{name}_idx"[:63])
-            self.cr.execute(
-                SQL("CREATE INDEX IF NOT EXISTS %s ON %s (%s)", index, table, _ident(name))
-            )
-
-    def create_view(self, view):
-        """(Re)create the SQL view that the model reads; writing through it raises."""
-        self.cr.execute(SQL("DROP VIEW IF EXISTS %s", _ident(view)))
-        columns = _comma(map(_ident, self.local_columns))
-        self.cr.execute(
-            SQL(
-                "CREATE VIEW %s AS SELECT id, %s FROM %s", _ident(view), columns, _ident(self.table)
-            )
-        )
-        self.cr.execute(
-            """CREATE OR REPLACE FUNCTION lakehouse_read_only() RETURNS trigger
-               LANGUAGE plpgsql AS $$
-               BEGIN
-                   RAISE EXCEPTION '% shows rows of the lakehouse and cannot be written',
-                       TG_TABLE_NAME USING ERRCODE = 'read_only_sql_transaction';
-               END $$"""
-        )
-        self.cr.execute(
-            SQL(
-                """CREATE TRIGGER lakehouse_read_only INSTEAD OF INSERT OR UPDATE OR DELETE ON %s
-                   FOR EACH ROW EXECUTE FUNCTION lakehouse_read_only()""",
-                _ident(view),
-            )
-        )
-
-    # -- load -----------------------------------------------------------------------------------
-    def load(self, batches):
+    def load(self, batches, *, complete=True, max_drop=None):
         """Stage, resolve and apply; nothing of the table changes if any step raises.
 
         :param batches: iterable of pyarrow.RecordBatch with (at least) the declared columns
+        :param complete: the batches hold the whole table, so that rows which are not among them
+            are gone; False: they hold what changed, and other rows stay
+        :param max_drop: percentage of the rows that may go in a complete load; None: all
         :rtype: Counts
+        Raises BigDrop if more rows would go than that.
         """
         # the joins below hash as many keys as the table has rows
         self.cr.execute("SET LOCAL work_mem = '64MB'")
         read = self._stage(batches)
         self._resolve()
-        inserted, updated, deleted = self._apply()
+        if complete and max_drop is not None:
+            self._guard_drop(max_drop)
+        inserted, updated, deleted = self._apply(complete)
         rejects = self._rejects()
         counts = Counts(
-            read, inserted, updated, deleted, sum(r[2] for r in rejects), rejects, self._newest()
+            read,
+            inserted,
+            updated,
+            deleted,
+            sum(r[2] for r in rejects),
+            rejects,
+            self._newest(),
+            self._total(),
         )
         self._drop_temporary()
         return counts
 
     def _drop_temporary(self):
         for name in (STAGE, RESOLVED, TINS, PARTNERS, TWICE):
-            self.cr.execute(SQL("DROP TABLE IF EXISTS pg_temp.%s", _ident(name)))
+            self.cr.execute(SQL("DROP TABLE IF EXISTS pg_temp.%s", ident(name)))
 
     def _stage(self, batches):
         from pyarrow import csv
 
         self._drop_temporary()
         names = [column.name for column in self.columns]
-        columns = _comma(
-            SQL("%s %s", _ident(column.name), SQL(column.sql_type)) for column in self.columns
+        columns = comma(
+            SQL("%s %s", ident(column.name), SQL(column.sql_type)) for column in self.columns
         )
         self.cr.execute(
             SQL(
                 "CREATE TEMP TABLE %s (%s, lakehouse_seq bigserial) ON COMMIT DROP",
-                _ident(STAGE),
+                ident(STAGE),
                 columns,
             )
         )
-        copy = SQL("COPY %s (%s) FROM STDIN", _ident(STAGE), _comma(map(_ident, names))).code
+        copy = SQL("COPY %s (%s) FROM STDIN", ident(STAGE), comma(map(ident, names))).code
         options = csv.WriteOptions(include_header=False)
         read = 0
         for batch in batches:
@@ -192,7 +110,7 @@ class SnapshotLoader:
             buffer.seek(0)
             self.cr.copy_expert(f"{copy} WITH (FORMAT csv)", buffer)
             read += batch.num_rows
-        self.cr.execute(SQL("ANALYZE %s", _ident(STAGE)))
+        self.cr.execute(SQL("ANALYZE %s", ident(STAGE)))
         return read
 
     @staticmethod
@@ -215,10 +133,10 @@ class SnapshotLoader:
 
     def _resolve(self):
         """Codes become ids, each row gets its hash or the reason why it is not shown."""
-        key, company = _ident("s", self.key), _ident("s", self.company)
+        key, company = ident("s", self.key), ident("s", self.company)
         joins = [
             SQL("LEFT JOIN res_company c ON upper(c.lakehouse_company_code) = upper(%s)", company),
-            SQL("LEFT JOIN %s t ON t.remote_key = %s", _ident(self.table), key),
+            SQL("LEFT JOIN %s t ON t.remote_key = %s", ident(self.table), key),
             self._twice_join(key),
         ]
         found = [SQL("c.id AS company_id")]
@@ -230,7 +148,7 @@ class SnapshotLoader:
             SQL("WHEN c.id IS NULL THEN 'no_company'"),
         ]
         if self.currency:
-            currency = _ident("s", self.currency.name)
+            currency = ident("s", self.currency.name)
             joins.append(SQL("LEFT JOIN res_currency cu ON cu.name = upper(%s)", currency))
             found.append(SQL("cu.id AS currency_id"))
             hashed.append(SQL("cu.id"))
@@ -240,7 +158,7 @@ class SnapshotLoader:
             found.append(SQL("p.id AS partner_id"))
             hashed.append(SQL("p.id"))
         for column in self.values:
-            value = _ident("s", column.name)
+            value = ident("s", column.name)
             hashed.append(value)
             if column.sql_type.startswith(("numeric", "double")):
                 reasons.append(SQL("WHEN %s = 'NaN' THEN 'not_a_number'", value))
@@ -251,15 +169,15 @@ class SnapshotLoader:
                           md5(ROW(%s)::text) AS row_hash,
                           t.id AS lakehouse_id, t.row_hash AS lakehouse_old_hash
                    FROM %s s %s""",
-                _ident(RESOLVED),
-                _comma(found),
+                ident(RESOLVED),
+                comma(found),
                 SQL(" ").join(reasons),
-                _comma(hashed),
-                _ident(STAGE),
+                comma(hashed),
+                ident(STAGE),
                 SQL(" ").join(joins),
             )
         )
-        self.cr.execute(SQL("ANALYZE %s", _ident(RESOLVED)))
+        self.cr.execute(SQL("ANALYZE %s", ident(RESOLVED)))
 
     def _twice_join(self, key):
         """Join the keys that occur more than once, of which the first row counts."""
@@ -268,12 +186,12 @@ class SnapshotLoader:
                 """CREATE TEMP TABLE %s ON COMMIT DROP AS
                    SELECT %s AS twice, min(lakehouse_seq) AS first_seq FROM %s s
                    GROUP BY 1 HAVING count(*) > 1""",
-                _ident(TWICE),
+                ident(TWICE),
                 key,
-                _ident(STAGE),
+                ident(STAGE),
             )
         )
-        return SQL("LEFT JOIN %s d ON d.twice = %s", _ident(TWICE), key)
+        return SQL("LEFT JOIN %s d ON d.twice = %s", ident(TWICE), key)
 
     def _partner_join(self):
         """Join the partner that has the row's TIN: same branch first, else the head office.
@@ -281,7 +199,7 @@ class SnapshotLoader:
         A TIN is nine digits and a branch of three to five (none = head office). Only partners that
         the row's company may use count.
         """
-        tins = _ident(TINS)
+        tins = ident(TINS)
         self.cr.execute(
             SQL(
                 """CREATE TEMP TABLE %s ON COMMIT DROP AS
@@ -314,23 +232,36 @@ class SnapshotLoader:
                                 t.company_id IS NULL, t.parent_id IS NOT NULL, t.id
                        LIMIT 1
                    ) p""",
-                partners=_ident(PARTNERS),
-                tin=_ident(self.tin.name),
-                code=_ident(self.company),
-                stage=_ident(STAGE),
+                partners=ident(PARTNERS),
+                tin=ident(self.tin.name),
+                code=ident(self.company),
+                stage=ident(STAGE),
                 tins=tins,
             )
         )
         return SQL(
             "LEFT JOIN %s p ON p.text = %s AND p.code = %s",
-            _ident(PARTNERS),
-            _ident("s", self.tin.name),
-            _ident("s", self.company),
+            ident(PARTNERS),
+            ident("s", self.tin.name),
+            ident("s", self.company),
         )
 
-    def _apply(self):
+    def _total(self):
+        self.cr.execute(SQL("SELECT count(*) FROM %s", ident(self.table)))
+        return self.cr.fetchone()[0]
+
+    def _guard_drop(self, max_drop):
+        before = self._total()
+        self.cr.execute(
+            SQL("SELECT count(*) FROM %s WHERE lakehouse_reject IS NULL", ident(RESOLVED))
+        )
+        after = self.cr.fetchone()[0]
+        if before >= GUARDED_ROWS and (before - after) * 100 > before * max_drop:
+            raise BigDrop(before, after)
+
+    def _apply(self, complete):
         """Returns the numbers of rows inserted, updated and deleted."""
-        table, resolved, key = _ident(self.table), _ident(RESOLVED), _ident("r", self.key)
+        table, resolved, key = ident(self.table), ident(RESOLVED), ident("r", self.key)
         names = [name for name in self.local_columns if name != "remote_key"] + ["row_hash"]
         self.cr.execute(
             SQL(
@@ -338,37 +269,46 @@ class SnapshotLoader:
                    WHERE r.lakehouse_reject IS NULL AND t.id = r.lakehouse_id
                      AND r.row_hash <> r.lakehouse_old_hash""",
                 table,
-                _comma(SQL("%s = %s", _ident(name), _ident("r", name)) for name in names),
+                comma(SQL("%s = %s", ident(name), ident("r", name)) for name in names),
                 resolved,
             )
         )
         updated = self.cr.rowcount
         # before the new rows come, whose ids are not in the resolved table
-        self.cr.execute(
+        gone = (
             SQL(
-                """DELETE FROM %s t WHERE NOT EXISTS (
-                       SELECT 1 FROM %s r WHERE r.lakehouse_reject IS NULL AND r.lakehouse_id = t.id
-                   )""",
-                table,
+                """NOT EXISTS (
+                    SELECT 1 FROM %s r WHERE r.lakehouse_reject IS NULL AND r.lakehouse_id = t.id
+                )""",
+                resolved,
+            )
+            if complete
+            # a row that was shown and has lost its company or currency
+            else SQL(
+                """t.id IN (
+                    SELECT r.lakehouse_id FROM %s r
+                    WHERE r.lakehouse_reject IS NOT NULL AND r.lakehouse_reject <> 'duplicate_key'
+                )""",
                 resolved,
             )
         )
+        self.cr.execute(SQL("DELETE FROM %s t WHERE %s", table, gone))
         deleted = self.cr.rowcount
         self.cr.execute(
             SQL(
                 """INSERT INTO %s (remote_key, %s) SELECT %s, %s FROM %s r
                    WHERE r.lakehouse_reject IS NULL AND r.lakehouse_id IS NULL""",
                 table,
-                _comma(map(_ident, names)),
+                comma(map(ident, names)),
                 key,
-                _comma(_ident("r", name) for name in names),
+                comma(ident("r", name) for name in names),
                 resolved,
             )
         )
         return self.cr.rowcount, updated, deleted
 
     def _rejects(self):
-        key, company = _ident(self.key), _ident(self.company)
+        key, company = ident(self.key), ident(self.company)
         self.cr.execute(
             SQL(
                 """SELECT lakehouse_reject, %s, count(*), (array_agg(%s ORDER BY %s))[1:%s]
@@ -378,7 +318,7 @@ class SnapshotLoader:
                 key,
                 key,
                 KEYS_LISTED,
-                _ident(RESOLVED),
+                ident(RESOLVED),
             )
         )
         return self.cr.fetchall()
@@ -386,6 +326,6 @@ class SnapshotLoader:
     def _newest(self):
         if not self.updated:
             return None
-        updated = _ident(self.updated.name)
-        self.cr.execute(SQL("SELECT max(%s) FROM %s", updated, _ident(RESOLVED)))
+        updated = ident(self.updated.name)
+        self.cr.execute(SQL("SELECT max(%s) FROM %s", updated, ident(RESOLVED)))
         return self.cr.fetchone()[0]

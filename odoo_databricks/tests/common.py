@@ -121,4 +121,5 @@ class LakehouseCase(TransactionCase):
 
     def _delete_calls(self, workspace_id):
         with self.registry.cursor() as cr:
-            cr.execute("DELETE FROM databricks_call_log WHERE workspace_ref = %s", (workspace_id,))
+            for table in ("databricks_call_log", "databricks_circuit"):
+                cr.execute(f"DELETE FROM {table} WHERE workspace_ref = %s", (workspace_id,))

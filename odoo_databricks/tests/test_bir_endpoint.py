@@ -113,7 +113,7 @@ class TestBirFaults(BirEndpointCase):
         self.assertEqual((prediction.served_entity, prediction.model_version), ("n-7", "7"))
 
 
-def _no_client(workspace, record=None):
+def _no_client(workspace, *_args):
     return object()
 
 

@@ -1,6 +1,4 @@
-import io
 import time
-import uuid
 from datetime import timedelta
 from unittest.mock import patch
 
@@ -9,80 +7,15 @@ from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
 
 from ..lib import jobs
-from ..lib.errors import PermissionMissing, TimedOut
-from ..models.databricks_pipeline_run import ACTIVE_STATES
-from .common import LakehouseCase, needs_workspace
-
-SCRIPTS = {
-    "good": "import sys\nprint('rows', sys.argv[1:])\n",
-    "bad": "raise ValueError('ledger 7 is not balanced')\n",
-    "slow": "import time\ntime.sleep(300)\n",
-}
-
-
-class PipelineCase(LakehouseCase):
-    def setUp(self):
-        super().setUp()
-        self.env["databricks.pipeline"].search([]).scheduled = False
-        self.env["databricks.pipeline.run"].search([("state", "in", ACTIVE_STATES)]).unlink()
-        self.workspace = self.make_workspace()
-        self.forget_calls(self.workspace)
-
-    def pipeline(self, **values):
-        return self.env["databricks.pipeline"].create(
-            {
-                "name": "Nightly",
-                "workspace_id": self.workspace.id,
-                "job_name": "nightly",
-                "responsible_id": self.manager.id,
-                **values,
-            }
-        )
-
-    def activities(self, run):
-        return run.activity_ids.filtered(lambda activity: activity.user_id == self.manager)
+from ..lib.errors import Busy, PermissionMissing, TimedOut
+from .common import needs_workspace
+from .databricks_common import PipelineCase
 
 
 @tagged("post_install", "-at_install")
 @needs_workspace
 class TestRuns(PipelineCase):
     """Real jobs in the real workspace: their scripts lie in a Volume, tasks are processes."""
-
-    def job(self, *kinds):
-        from databricks.sdk.service import jobs as api
-
-        with self.workspace.client() as client:
-            name = f"odoo test {uuid.uuid4().hex[:12]}"
-            tasks = []
-            for kind in kinds:
-                path = f"/Volumes/main/landing/wheels/{uuid.uuid4().hex}_{kind}.py"
-                client.files.upload(path, io.BytesIO(SCRIPTS[kind].encode()), overwrite=True)
-                tasks.append(
-                    api.Task(
-                        task_key=f"task_{kind}",
-                        spark_python_task=api.SparkPythonTask(python_file=path),
-                        depends_on=[api.TaskDependency(task_key=tasks[-1].task_key)]
-                        if tasks
-                        else None,
-                    )
-                )
-            parameters = [api.JobParameterDefinition(name="month", default="2025-01")]
-            job_id = client.jobs.create(name=name, tasks=tasks, parameters=parameters).job_id
-        self.addCleanup(self._delete_job, job_id)
-        return name, job_id
-
-    def _delete_job(self, job_id):
-        with self.workspace.client() as client:
-            client.jobs.delete(job_id)
-
-    def follow(self, run, seconds=60):
-        """Poll as the scheduled action does, without its minute."""
-        deadline = time.monotonic() + seconds
-        while run.state in ACTIVE_STATES and time.monotonic() < deadline:
-            time.sleep(0.2)
-            run.next_poll_at = fields.Datetime.now()
-            self.env["databricks.pipeline"]._cron_run_and_poll()
-        return run
 
     def bodies(self, run):
         return [str(message.body) for message in run.message_ids.sorted("id")]
@@ -113,11 +46,12 @@ class TestRuns(PipelineCase):
     def test_success(self):
         name, job_id = self.job("good")
         pipeline = self.pipeline(job_name=False, job_id=str(job_id))
-        run = self.follow(
-            self.env["databricks.pipeline.run"].browse(pipeline.action_run_now()["res_id"])
-        )
+        run = self.follow(self.run_now(pipeline))
         self.assertEqual(run.state, "succeeded", run.error)
-        self.assertIn("task_good: SUCCESS", run.task_status)
+        task = run.task_ids
+        self.assertEqual((task.key, task.state, task.result), ("task_good", "succeeded", "SUCCESS"))
+        self.assertIn("rows", task.log_tail)
+        self.assertTrue(task.started_at <= task.finished_at)
         self.assertTrue(run.finished_at)
         self.assertFalse(run.error)
         self.assertFalse(run.activity_ids)
@@ -129,22 +63,25 @@ class TestRuns(PipelineCase):
     def test_failure_brings_the_error_of_the_task(self):
         name, __ = self.job("good", "bad", "slow")
         pipeline = self.pipeline(job_name=name)
-        run = self.follow(
-            self.env["databricks.pipeline.run"].browse(pipeline.action_run_now()["res_id"])
-        )
+        run = self.follow(self.run_now(pipeline))
         self.assertEqual(run.state, "failed")
         self.assertIn("task_bad: ", run.error)
         self.assertIn("ledger 7 is not balanced", run.error)
         self.assertNotIn("task_slow", run.error)
-        self.assertIn("Traceback", run.error_trace)
-        self.assertIn("task_good: SUCCESS", run.task_status)
-        self.assertIn("task_slow: UPSTREAM_FAILED", run.task_status)
+        self.assertEqual(
+            [(task.key, task.state) for task in run.task_ids],
+            [("task_good", "succeeded"), ("task_bad", "failed"), ("task_slow", "skipped")],
+        )
+        task = self.task(run, "task_bad")
+        self.assertIn("Traceback", task.error_trace)
+        self.assertIn("ledger 7 is not balanced", task.error)
+        self.assertIn("token=***", task.log_tail)
+        self.assertNotIn("abcdefgh1234", repr(task.read()))
+        self.assertIn("Failed. Tasks: task_bad.", self.bodies(run)[-1])
         self.assertEqual(len(self.activities(run)), 1)
         self.assertIn("ledger 7", self.activities(run).note)
 
-        again = self.follow(
-            self.env["databricks.pipeline.run"].browse(pipeline.action_run_now()["res_id"])
-        )
+        again = self.follow(self.run_now(pipeline))
         self.assertEqual(again.state, "failed")
         self.assertFalse(self.activities(again), "the first activity is still open")
 
@@ -158,7 +95,7 @@ class TestRuns(PipelineCase):
             raise TimedOut("no answer within the time-out")
 
         with patch.object(jobs, "run_now", answer_lost):
-            run = self.env["databricks.pipeline.run"].browse(pipeline.action_run_now()["res_id"])
+            run = self.run_now(pipeline)
         self.assertEqual(run.state, "queued")
         self.assertFalse(run.remote_run_id)
         self.assertIn("No answer", run.error)
@@ -191,7 +128,7 @@ class TestRuns(PipelineCase):
     def test_deadline_cancels(self):
         name, __ = self.job("slow")
         pipeline = self.pipeline(job_name=name)
-        run = self.env["databricks.pipeline.run"].browse(pipeline.action_run_now()["res_id"])
+        run = self.run_now(pipeline)
         run.deadline_at = fields.Datetime.now() - timedelta(minutes=1)
         self.follow(run)
         self.assertEqual(run.state, "canceled")
@@ -200,7 +137,7 @@ class TestRuns(PipelineCase):
 
     def test_job_that_is_not_there(self):
         pipeline = self.pipeline(job_name="no such job")
-        run = self.env["databricks.pipeline.run"].browse(pipeline.action_run_now()["res_id"])
+        run = self.run_now(pipeline)
         self.assertEqual(run.state, "failed")
         self.assertIn("no job named 'no such job'", run.error)
         self.assertEqual(len(self.activities(run)), 1)
@@ -242,6 +179,13 @@ class TestRunMachine(PipelineCase):
         self.assertIn("CAN_MANAGE_RUN", run.error)
         self.assertIn("administrator", run.error)
 
+    def test_retry_after_is_kept(self):
+        run = self.queued()
+        with self.refuse(Busy("too many requests", retry_after=900)):
+            run._cron_advance()
+        self.assertGreaterEqual(run.next_poll_at - fields.Datetime.now(), timedelta(seconds=898))
+        self.assertEqual(run.state, "queued")
+
     def test_run_in_other_hands_is_left_alone(self):
         run = self.queued()
         run.lease_until = fields.Datetime.now() + timedelta(minutes=1)
@@ -253,7 +197,7 @@ class TestRunMachine(PipelineCase):
         seen = []
         run = self.queued()
 
-        def connect(workspace, record):
+        def connect(workspace, record, note):
             seen.append((record.idempotency_token, record.submit_attempts, record.lease_until))
             raise TimedOut("no answer")
 
@@ -278,6 +222,35 @@ class TestRunMachine(PipelineCase):
             run.action_cancel()
         self.assertEqual(run.state, "canceled")
 
+    def test_month_end_and_deadlines_in_manila(self):
+        now = fields.Datetime.to_datetime("2025-10-31 10:00:00")
+        pipeline = self.pipeline(schedule_kind="month_end", schedule_days=0, schedule_hour=18.5)
+        self.assertEqual(str(pipeline._next_after(now)), "2025-10-31 10:30:00")
+        self.assertGreater(pipeline.next_run, fields.Datetime.now())
+        before = pipeline.next_run
+        pipeline.schedule_hour = 6.0
+        self.assertNotEqual(pipeline.next_run, before, "follows the calendar")
+        pipeline.schedule_days = 3
+        # six in the morning of 3 November in Manila
+        self.assertEqual(str(pipeline._next_after(now)), "2025-11-02 22:00:00")
+        pipeline.write({"schedule_kind": "bir_deadline", "bir_form": "1601-EQ"})
+        # the third quarter is due on 31 October; the next one is the fourth, due on 31 January
+        self.assertEqual(str(pipeline._next_after(now)), "2026-01-27 22:00:00")
+        pipeline.bir_form = "0619-E"
+        self.assertEqual(str(pipeline._next_after(now)), "2025-11-06 22:00:00")
+        # none for the third month of a quarter
+        new_year = fields.Datetime.to_datetime("2026-01-01 00:00:00")
+        self.assertEqual(str(pipeline._next_after(new_year)), "2026-02-06 22:00:00")
+
+    def test_a_month_end_that_is_due_runs_once(self):
+        pipeline = self.pipeline(scheduled=True, schedule_kind="month_end")
+        pipeline.next_run = due = fields.Datetime.now() - timedelta(days=40)
+        with self.refuse(TimedOut("no answer")):
+            self.env["databricks.pipeline"]._cron_run_and_poll()
+        self.assertEqual(len(pipeline.run_ids), 1)
+        self.assertEqual(pipeline.run_ids.scheduled_for, due)
+        self.assertGreater(pipeline.next_run, fields.Datetime.now())
+
     def test_months_do_not_slip(self):
         pipeline = self.pipeline(interval_type="months", next_run="2025-01-31 18:00:00")
         after = fields.Datetime.to_datetime("2025-03-05 00:00:00")
@@ -290,8 +263,13 @@ class TestRunMachine(PipelineCase):
             {"parameters": '{"a": 1}'},
             {"job_name": False},
             {"job_id": "12x"},
+            {"kind": "pipeline"},
+            {"kind": "pipeline", "remote_pipeline_id": "a/b"},
             {"interval_number": 0},
             {"max_minutes": 0},
+            {"schedule_days": -1},
+            {"schedule_hour": 24},
+            {"schedule_kind": "bir_deadline"},
         ):
             with self.subTest(values), self.assertRaises(ValidationError):
                 self.pipeline(**values)
@@ -301,7 +279,7 @@ class TestRunMachine(PipelineCase):
         run = pipeline._queue_run("manual")
         with self.assertRaises(AccessError):
             pipeline.with_user(self.user).action_run_now()
-        for method in ("action_cancel", "action_poll"):
+        for method in ("action_cancel", "action_poll", "action_repair", "action_retry"):
             with self.assertRaises(AccessError):
                 getattr(run.with_user(self.user), method)()
         with self.assertRaises(AccessError):

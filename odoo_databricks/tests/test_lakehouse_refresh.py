@@ -9,7 +9,7 @@ from odoo.tools import SQL
 
 from ..lib import sql
 from ..models.databricks_tools import claim_one
-from ..models.lakehouse_view import ADVISORY_CLASS
+from ..models.lakehouse_view_source import ADVISORY_CLASS
 from .common import LakehouseCase, needs_workspace, spend_row
 
 
@@ -106,7 +106,12 @@ class TestRefresh(RefreshCase):
         run = self.view.last_run_id
         self.assertEqual(run.state, "running")
         self.view.resume_at = fields.Datetime.now()
-        with patch.object(sql, "submit", side_effect=AssertionError("sent twice")):
+
+        def only_looks(client, warehouse, text, *args, **options):
+            self.assertIn("LIMIT", text, "the rows are not asked for twice")
+            return submit(client, warehouse, text, *args, **options)
+
+        with patch.object(sql, "submit", only_looks):
             self.env["lakehouse.view"]._cron_refresh_due()
         self.assertEqual(self.view.last_run_id, run)
         self.assertEqual(run.state, "done", run.error)
@@ -143,7 +148,7 @@ class TestRefreshFaults(RefreshCase):
         Workspace = type(self.workspace)
         with (
             patch.object(Workspace, "_connect", side_effect=RuntimeError("odd dapi-secret")),
-            self.assertLogs("odoo.addons.odoo_databricks.models.lakehouse_view") as log,
+            self.assertLogs("odoo.addons.odoo_databricks.models.lakehouse_view_refresh") as log,
         ):
             answer = self.view.action_refresh()["params"]
         self.assertIn("RuntimeError", answer["message"])
@@ -199,4 +204,4 @@ class TestClaim(LakehouseCase):
                 "SELECT pg_try_advisory_xact_lock(%s, %s)", (ADVISORY_CLASS, self.view.id)
             )
             with self.assertRaisesRegex(UserError, "under way"):
-                self.view._load(None, None)
+                self.view._load(None, None, None)

@@ -97,6 +97,42 @@ def test_failed_code_is_explained_by_its_own_task(client, make_job):
     assert "silver.py" in failure.trace
 
 
+def test_repair_runs_what_failed_again(client, make_job, tmp_path):
+    job_id = make_job(
+        "mended", bronze=("print('ok')", []), silver=("raise ValueError('bad')", ["bronze"])
+    )
+    first = wait_for_end(client, jobs.run_now(client, job_id, jobs.idempotency_token(job_id)))
+    assert first.repairs == () and not first.is_success
+    assert jobs.repair(client, first, 0)
+    second = wait_for_end(client, first.run_id)
+    assert len(second.repairs) == 1 and not second.is_success
+    # whoever knows of no repair has lost an answer: nothing is sent
+    assert not jobs.repair(client, second, 0)
+    (tmp_path / "silver.py").write_text("print('mended')")
+    assert jobs.repair(client, second, 1)
+    third = wait_for_end(client, first.run_id)
+    assert third.is_success and len(third.repairs) == 2
+    assert not jobs.repair(client, third, 2)
+    silver = next(task for task in third.tasks if task.key == "silver")
+    (output,) = jobs.outputs(client, [silver])
+    assert (output.error, output.logs.strip()) == ("", "mended")
+
+
+def test_logs_are_cut_to_their_end_and_redacted(client, make_job):
+    job_id = make_job("loud", only=("print('x' * 20000); print('token=abcdefgh1234')", []))
+    run = wait_for_end(client, jobs.run_now(client, job_id, jobs.idempotency_token(job_id)))
+    (output,) = jobs.outputs(client, run.tasks)
+    assert len(output.logs) == jobs.LOG_TAIL and output.logs.startswith("…")
+    assert output.logs.rstrip().endswith("token=***")
+
+
+def test_jobs_are_listed_with_their_parameters(client, make_job):
+    job_id = make_job("listed", only=("print(1)", []))
+    assert jobs.Job(job_id, "listed") in jobs.list_jobs(client, 100)
+    assert len(jobs.list_jobs(client, 1)) == 1
+    assert jobs.default_parameters(client, job_id) == {"month": "2025-07"}
+
+
 def test_cancel(client, make_job):
     job_id = make_job("long", sleep=("import time; time.sleep(120)", []))
     run_id = jobs.run_now(client, job_id, jobs.idempotency_token(job_id))

@@ -48,6 +48,29 @@ def test_connection_is_healthy(client, workspace):
     assert workspace.host in checks[0].detail and "signed in as" in checks[1].detail
 
 
+def test_what_is_used_is_looked_at_one_by_one(client, workspace):
+    from lib import sql
+
+    sql.execute(client, WAREHOUSE, "CREATE OR REPLACE TABLE main.gold.healthy AS SELECT 1 AS x")
+    scope = health.Scope(
+        tables=("main.gold.healthy", "main.gold.missing", "no name"),
+        endpoints=("missing",),
+        jobs=("missing", "999999"),
+        pipelines=("missing",),
+    )
+    checks = health.test_connection(client, WAREHOUSE, scope)
+    found = {(c.name, c.subject): c for c in checks if c.subject}
+    works = {key for key, check in found.items() if check.ok}
+    assert works == {("schema", "main.gold"), ("table", "main.gold.healthy")}
+    assert all(check.ok is False and check.hint for key, check in found.items() if key not in works)
+    missing = found["table", "main.gold.missing"]
+    assert missing.kind == "not_found" and "SELECT on main.gold.missing to" in missing.hint
+    assert found["table", "no name"].kind == "invalid_request"
+    assert found["endpoint", "missing"].kind == "endpoint_not_found"
+    checks = health.test_connection(client, None, scope)
+    assert next(c for c in checks if c.subject == "main.gold.healthy").ok, "metadata is asked"
+
+
 def test_wrong_token(workspace):
     token = "dapi" + "0" * 32
     checks = health.test_connection(lambda: workspace.connect(token=token), WAREHOUSE)

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
-from databricks.sdk.errors import OperationFailed
-from databricks.sdk.service import compute, jobs, sql
+from databricks.sdk.errors import OperationFailed, ResourceAlreadyExists
+from databricks.sdk.service import catalog, compute, jobs, sql
 
 from tools.demo.lakehouse_thread import WAREHOUSE
 
 PACKAGE = "odoo_databricks_lakehouse"
 JOB_MINUTES = 20
+SCRIPTS = "/Volumes/main/landing/wheels"
 
 
 def client() -> WorkspaceClient:
@@ -80,6 +81,21 @@ def ensure_jobs(workspace: WorkspaceClient, wheel: str) -> dict:
     return {name: known[name] for name in wanted}
 
 
+def ensure_script_job(workspace: WorkspaceClient, name: str, script: str) -> dict:
+    """A job of one Python file, with a Volume of its own name for what it reads."""
+    with suppress(ResourceAlreadyExists):
+        workspace.volumes.create("main", "landing", name, catalog.VolumeType.MANAGED)
+    upload(workspace, SCRIPTS, script)
+    for job in workspace.jobs.list(name=name):
+        return {"job_id": job.job_id}
+    task = jobs.Task(
+        task_key="check",
+        spark_python_task=jobs.SparkPythonTask(python_file=f"{SCRIPTS}/{Path(script).name}"),
+    )
+    created = workspace.jobs.create(name=name, tasks=[task], max_concurrent_runs=1)
+    return {"job_id": created.job_id}
+
+
 def run_job(workspace: WorkspaceClient, job_id: int) -> dict:
     """Run a job to its end; a failed task's own error text is part of the answer."""
     started = time.monotonic()
@@ -134,6 +150,9 @@ def main() -> int:
     verb.add_argument("volume")
     verb.add_argument("source")
     verbs.add_parser("ensure-jobs").add_argument("wheel")
+    verb = verbs.add_parser("ensure-script-job")
+    verb.add_argument("name")
+    verb.add_argument("script")
     verbs.add_parser("run-job").add_argument("job_id", type=int)
     verbs.add_parser("query").add_argument("statements", nargs="+")
     verbs.add_parser("endpoint").add_argument("name")
@@ -141,6 +160,7 @@ def main() -> int:
     function = {
         "upload": upload,
         "ensure-jobs": ensure_jobs,
+        "ensure-script-job": ensure_script_job,
         "run-job": run_job,
         "query": query,
         "endpoint": endpoint,

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 
 from tools import paths
-from tools.demo import lakehouse_thread
+from tools.demo import lakehouse_thread, operations_thread
 from tools.demo.odoo_client import OdooClient
 from tools.demo.report import Report, check
 from tools.site import Site
@@ -17,6 +17,7 @@ MODULES = "odoo_databricks"
 COMPANIES = paths.ROOT / "lakehouse_jobs" / "generator" / "companies.json"
 SETUP_SCRIPT = paths.ROOT / "tools" / "demo" / "odoo_setup.py"
 VIEW_MODEL = "lakehouse.vendor.spend.monthly"
+JOB = "finance_medallion"
 PIPELINE_CRON = "odoo_databricks.databricks_pipeline_cron"
 ENDED_BADLY = ("failed", "canceled")
 POLL_SECONDS = 2
@@ -51,7 +52,7 @@ def set_up(site: Site) -> None:
             "token": site.workspace_token,
             "warehouse_id": lakehouse_thread.WAREHOUSE,
         },
-        "job_name": "finance_medallion",
+        "job_name": JOB,
     }
     fingerprint = paths.digest([wanted, SETUP_SCRIPT.read_text()])
     if site.done("set-up") == fingerprint:
@@ -80,6 +81,7 @@ def walk(site: Site, report: Report) -> None:
     _view(site, odoo, report)
     _proposal(odoo, report)
     _scheduled_run(odoo, report)
+    operations_thread.walk(site, odoo, report)
 
 
 def _bills(odoo: OdooClient, report: Report) -> None:
@@ -146,7 +148,7 @@ def _scheduled_run(odoo: OdooClient, report: Report) -> None:
 
 
 def _wait_for_scheduled_run(odoo: OdooClient) -> None:
-    pipeline = odoo.call("databricks.pipeline", "search", [[]], limit=1)
+    pipeline = odoo.call("databricks.pipeline", "search", [[("job_name", "=", JOB)]])
     now = datetime.now(UTC).replace(tzinfo=None)
     due = {"scheduled": True, "next_run": now.isoformat(" ", "seconds")}
     odoo.call("databricks.pipeline", "write", [pipeline, due])
