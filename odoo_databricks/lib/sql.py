@@ -292,7 +292,10 @@ def _arrow_faults() -> Iterator[None]:
         text = redact(str(error))
         if isinstance(error, TimeoutError) or "timed out" in text.lower():
             raise TimedOut("the result stopped arriving", origin=type(error).__name__) from None
-        raise BadAnswer(f"the Arrow result is broken: {text}") from None
+        raise BadAnswer(
+            f"the Arrow result is broken: {text}",
+            hint="The connection ended while the rows came, or a proxy changed them: try again.",
+        ) from None
 
 
 def _statement(answer: Any, warehouse_id: str, arrow: bool) -> Statement:
