@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 
 from odoo import fields
 from odoo.tests import tagged
@@ -96,7 +97,8 @@ class TestFaultMatrix(RefreshCase):
             self.assertKept(answer, "firewall")
             self.workspace.host = self.proxy.url
             self.mended()
-        print("\n" + "\n".join(f"{name:28} | {message}" for name, message in seen))
+        lines = [f"{name:28} | {message}" for name, message in seen]
+        sys.stdout.write("\n".join(["", *lines, ""]))
 
     def assertKept(self, answer, words):
         self.assertEqual(answer["type"], "danger", answer["message"])
