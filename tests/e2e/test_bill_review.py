@@ -125,8 +125,9 @@ def test_pivot_shows_the_gold_tables_figures(odoo):
 def test_the_scheduled_run_can_be_followed(odoo):
     page = odoo.page
     odoo.open_action(RUNS)
-    page.wait_for_selector(".o_data_row:has-text('Succeeded')")
-    page.locator(".o_data_row").first.locator("td.o_data_cell").first.click()
+    row = ".o_data_row:has-text('Month-end ETL'):has-text('Succeeded')"
+    page.wait_for_selector(row)
+    page.locator(row).first.locator("td.o_data_cell").first.click()
     page.wait_for_selector(".o_form_view:has-text('gold')")
     odoo.screenshot("pipeline-run")
     assert odoo.errors == []

@@ -92,7 +92,12 @@ def test_publish_read_export_unpublish(odoo, table):
     open_view(odoo)
     odoo.screenshot("view-designer-published")
     page.click("button[name=action_refresh]")
-    page.wait_for_selector(".o_notification:has-text('2 new')")
+    page.wait_for_selector(".o_notification")
+    # the scheduled action may have been faster than the button
+    while page.inner_text("button[name=action_open_report] .o_stat_value") != "2":
+        page.wait_for_timeout(1000)
+        page.reload()
+        page.wait_for_selector("button[name=action_open_report] .o_stat_value")
     page.click(
         "header button[name=action_open_report], .o_statusbar_buttons [name=action_open_report]"
     )
