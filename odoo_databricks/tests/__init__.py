@@ -6,7 +6,6 @@ from . import test_databricks_repair
 from . import test_databricks_workspace
 from . import test_domain_sql
 from . import test_lakehouse_drill
-from . import test_lakehouse_faults
 from . import test_lakehouse_drill_published
 from . import test_lakehouse_access
 from . import test_lakehouse_designer
